@@ -1,0 +1,1 @@
+//! Exactly one answer for each request.

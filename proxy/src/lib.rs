@@ -1,0 +1,27 @@
+//! The data plane, in the order of a request's way:
+//!
+//! 1. [`listener`] accepts on a worker's own socket;
+//! 2. [`connection`] reads requests off it (HTTP/1.1, HTTP/2), within limits;
+//! 3. [`trust`] reads the trace context and the mark, if the peer is believed;
+//! 4. [`route`] finds the service;
+//! 5. [`rollout`] decides stable, canary or control, with a reason;
+//! 6. [`upstream`] lends a connection to an endpoint;
+//! 7. [`forward`] sequences the attempts;
+//! 8. [`commit`] lets exactly one of all who could answer do so;
+//! 9. [`capture`] reads the mark in the response;
+//! 10. [`telemetry`] records it all, once, at the end.
+//!
+//! [`server`] ties the workers together, [`stack`] is the way itself in one function.
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "patchgate answers a request whose task panics with 500: build with panic = \"unwind\""
+);
+
+pub mod trust;
+
+pub mod rollout;
+
+pub mod commit;
+
+pub mod telemetry;

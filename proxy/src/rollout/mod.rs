@@ -1,0 +1,1 @@
+//! Which track a request is on, and why.

@@ -1,0 +1,1 @@
+//! Whom to believe: the trace context and the mark of a request.
