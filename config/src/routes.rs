@@ -15,15 +15,20 @@ pub struct RouteTable {
     /// Keyed by what follows `*`, with its dot: `.example.com`.
     suffixes: HashMap<Box<str>, PathTable>,
     any: PathTable,
+    names: Vec<Box<str>>,
 }
+
+/// A route of one [`RouteTable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteId(u32);
 
 /// What a route matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RouteMatch<'a> {
+pub struct RouteMatch {
     /// Where the route leads.
     pub service: ServiceId,
-    /// The route as configured, `HOST/PREFIX`: low cardinality, fit for `http.route`.
-    pub route: &'a str,
+    /// Which route it was.
+    pub route: RouteId,
 }
 
 /// A host pattern of the configuration, lower case and without port.
@@ -47,8 +52,7 @@ struct PathTable {
 struct PathEntry {
     prefix: Box<str>,
     parent: Option<u32>,
-    service: ServiceId,
-    route: Box<str>,
+    found: RouteMatch,
 }
 
 // === impl RouteTable ===
@@ -59,26 +63,26 @@ impl RouteTable {
     pub fn build(routes: impl IntoIterator<Item = (HostPattern, String, ServiceId)>) -> Self {
         let mut table = Self::default();
         for (host, prefix, service) in routes {
-            let (paths, name) = match host {
-                HostPattern::Exact(host) => {
-                    let name = format!("{host}{prefix}");
-                    (table.exact.entry(host.into()).or_default(), name)
-                }
-                HostPattern::Suffix(suffix) => {
-                    let name = format!("*{suffix}{prefix}");
-                    (table.suffixes.entry(suffix.into()).or_default(), name)
-                }
-                HostPattern::Any => {
-                    let name = prefix.clone();
-                    (&mut table.any, name)
-                }
+            let name = match &host {
+                HostPattern::Exact(host) => format!("{host}{prefix}"),
+                HostPattern::Suffix(suffix) => format!("*{suffix}{prefix}"),
+                HostPattern::Any => prefix.clone(),
+            };
+            let paths = match host {
+                HostPattern::Exact(host) => table.exact.entry(host.into()).or_default(),
+                HostPattern::Suffix(suffix) => table.suffixes.entry(suffix.into()).or_default(),
+                HostPattern::Any => &mut table.any,
+            };
+            let found = RouteMatch {
+                service,
+                route: RouteId(table.names.len() as u32),
             };
             paths.entries.push(PathEntry {
                 prefix: prefix.into(),
                 parent: None,
-                service,
-                route: name.into(),
+                found,
             });
+            table.names.push(name.into());
         }
         table
             .exact
@@ -91,7 +95,7 @@ impl RouteTable {
 
     /// Finds the route of a request. `host` is lower case and without port; `path` without query.
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<RouteMatch<'_>> {
+    pub fn find(&self, host: &str, path: &str) -> Option<RouteMatch> {
         if let Some(found) = self.exact.get(host).and_then(|paths| paths.find(path)) {
             return Some(found);
         }
@@ -108,6 +112,12 @@ impl RouteTable {
             }
         }
         self.any.find(path)
+    }
+
+    /// A route as configured, `HOST/PREFIX`: low cardinality, fit for `http.route`.
+    #[must_use]
+    pub fn name(&self, route: RouteId) -> &str {
+        &self.names[route.0 as usize]
     }
 }
 
@@ -135,7 +145,7 @@ impl PathTable {
         }
     }
 
-    fn find(&self, path: &str) -> Option<RouteMatch<'_>> {
+    fn find(&self, path: &str) -> Option<RouteMatch> {
         // Every entry that is a prefix of `path` sorts at or before it, and is the entry found here or one of its
         // ancestors: it begins both `path` and all that sorts between the two.
         let after = self.entries.partition_point(|entry| *entry.prefix <= *path);
@@ -143,10 +153,7 @@ impl PathTable {
         while let Some(index) = at {
             let entry = &self.entries[index as usize];
             if covers(&entry.prefix, path) {
-                return Some(RouteMatch {
-                    service: entry.service,
-                    route: &entry.route,
-                });
+                return Some(entry.found);
             }
             at = entry.parent;
         }
