@@ -11,12 +11,7 @@ use crate::snapshot::Snapshot;
 #[must_use]
 pub fn channel(initial: Arc<Snapshot>) -> (Publisher, Reader) {
     let cell = Arc::new(ArcSwap::new(initial));
-    (
-        Publisher {
-            cell: Arc::clone(&cell),
-        },
-        Reader { cell },
-    )
+    (Publisher { cell: Arc::clone(&cell) }, Reader { cell })
 }
 
 /// The only writer.
@@ -60,9 +55,7 @@ impl Reader {
     /// A reader of its own for a worker.
     #[must_use]
     pub fn cached(&self) -> CachedReader {
-        CachedReader {
-            cache: Cache::new(Arc::clone(&self.cell)),
-        }
+        CachedReader { cache: Cache::new(Arc::clone(&self.cell)) }
     }
 }
 

@@ -73,22 +73,11 @@ impl RouteTable {
                 HostPattern::Suffix(suffix) => table.suffixes.entry(suffix.into()).or_default(),
                 HostPattern::Any => &mut table.any,
             };
-            let found = RouteMatch {
-                service,
-                route: RouteId(table.names.len() as u32),
-            };
-            paths.entries.push(PathEntry {
-                prefix: prefix.into(),
-                parent: None,
-                found,
-            });
+            let found = RouteMatch { service, route: RouteId(table.names.len() as u32) };
+            paths.entries.push(PathEntry { prefix: prefix.into(), parent: None, found });
             table.names.push(name.into());
         }
-        table
-            .exact
-            .values_mut()
-            .chain(table.suffixes.values_mut())
-            .for_each(PathTable::finish);
+        table.exact.values_mut().chain(table.suffixes.values_mut()).for_each(PathTable::finish);
         table.any.finish();
         table
     }
@@ -102,11 +91,7 @@ impl RouteTable {
         if !self.suffixes.is_empty() {
             // Left to right, so the longest suffix is tried first.
             for (dot, _) in host.match_indices('.') {
-                if let Some(found) = self
-                    .suffixes
-                    .get(&host[dot..])
-                    .and_then(|paths| paths.find(path))
-                {
+                if let Some(found) = self.suffixes.get(&host[dot..]).and_then(|paths| paths.find(path)) {
                     return Some(found);
                 }
             }
@@ -127,15 +112,11 @@ impl PathTable {
     fn finish(&mut self) {
         // A stable sort keeps the first of two equal routes in front; the later ones can never match.
         self.entries.sort_by(|a, b| a.prefix.cmp(&b.prefix));
-        self.entries
-            .dedup_by(|later, first| later.prefix == first.prefix);
+        self.entries.dedup_by(|later, first| later.prefix == first.prefix);
         let mut open: Vec<u32> = Vec::new();
         for at in 0..self.entries.len() {
             while let Some(&top) = open.last() {
-                if self.entries[at]
-                    .prefix
-                    .starts_with(&*self.entries[top as usize].prefix)
-                {
+                if self.entries[at].prefix.starts_with(&*self.entries[top as usize].prefix) {
                     break;
                 }
                 open.pop();
@@ -163,8 +144,7 @@ impl PathTable {
 
 /// Whether `prefix` begins `path` and ends at a segment's border.
 fn covers(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -188,12 +168,7 @@ mod tests {
 
     #[test]
     fn longest_prefix_wins_by_whole_segments() {
-        let table = table(&[
-            ("", "/a", 1),
-            ("", "/a/b", 2),
-            ("", "/a-b", 3),
-            ("", "/ab", 4),
-        ]);
+        let table = table(&[("", "/a", 1), ("", "/a/b", 2), ("", "/a-b", 3), ("", "/ab", 4)]);
         assert_eq!(service(&table, "h", "/a"), Some(1));
         assert_eq!(service(&table, "h", "/a/x"), Some(1));
         assert_eq!(service(&table, "h", "/a/b"), Some(2));
@@ -206,12 +181,8 @@ mod tests {
 
     #[test]
     fn exact_host_beats_suffix_beats_any() {
-        let table = table(&[
-            ("a.example.com", "/", 1),
-            ("*.example.com", "/", 2),
-            ("*.b.example.com", "/", 3),
-            ("", "/", 4),
-        ]);
+        let table =
+            table(&[("a.example.com", "/", 1), ("*.example.com", "/", 2), ("*.b.example.com", "/", 3), ("", "/", 4)]);
         assert_eq!(service(&table, "a.example.com", "/x"), Some(1));
         assert_eq!(service(&table, "c.example.com", "/x"), Some(2));
         assert_eq!(service(&table, "a.b.example.com", "/x"), Some(3));

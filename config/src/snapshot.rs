@@ -216,11 +216,7 @@ impl Exposure {
     /// A share of `millionths`, at most [`Self::ALL`].
     #[must_use]
     pub const fn from_millionths(millionths: u32) -> Self {
-        if millionths > Self::ALL.0 {
-            Self::ALL
-        } else {
-            Self(millionths)
-        }
+        if millionths > Self::ALL.0 { Self::ALL } else { Self(millionths) }
     }
 
     /// The share in millionths, 0 to 1,000,000.

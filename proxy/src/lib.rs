@@ -14,14 +14,45 @@
 //! [`server`] ties the workers together, [`stack`] is the way itself in one function.
 
 #[cfg(panic = "abort")]
-compile_error!(
-    "patchgate answers a request whose task panics with 500: build with panic = \"unwind\""
-);
+compile_error!("patchgate answers a request whose task panics with 500: build with panic = \"unwind\"");
 
+pub mod server;
+mod stack;
+
+mod call;
+mod deadline;
+mod error;
+mod exchange;
+pub mod panics;
+mod respond;
+mod step;
+mod worker;
+
+// 1 listener
+mod listener;
+
+// 2 connection
+mod admit;
+mod connection;
+
+// 3 trust
 pub mod trust;
 
+// 4 route
+mod route;
+
+// 5 rollout
 pub mod rollout;
 
+// 6 upstream
+mod upstream;
+
+// 7 forward
+mod body;
+mod forward;
+
+// 8 commit
 pub mod commit;
 
+// 10 telemetry
 pub mod telemetry;

@@ -1,1 +1,352 @@
 //! What is recorded of a request, and where it goes.
+//!
+//! One call at a request's end: metrics always, spans and access log only for what [`decide`](decide::decide) exports.
+//! Nothing is built, formatted or allocated for a request that is not exported.
+
+pub mod access;
+pub mod channel;
+pub mod decide;
+mod exporter;
+#[cfg(feature = "otlp-grpc")]
+mod grpc;
+pub mod metrics;
+pub mod otlp;
+mod span;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use patchgate_config::snapshot::Telemetry as Config;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::commit::Contender;
+use crate::commit::ledger::{Cause, End};
+use crate::exchange::{Exchange, Facts, Finish};
+use crate::rollout::Track;
+use crate::trust::{Invalid, MarkResult, Rejected};
+use access::AccessLog;
+use channel::{Channel, ChannelCounts, Chunk, Sender};
+use decide::{Exported, Sampling, decide};
+use exporter::{Exporter, Target};
+use metrics::{Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
+use span::Ending;
+
+/// Spans after which a worker hands its chunk over.
+const CHUNK_SPANS: usize = 128;
+
+/// A chunk that is not full is handed over after this.
+const CHUNK_AGE: Duration = Duration::from_millis(200);
+
+/// All telemetry of the process.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Counters and histograms.
+    pub metrics: Arc<Metrics>,
+    senders: Mutex<Option<[Sender; 2]>>,
+    exporters: Mutex<Vec<Exporter>>,
+    access: OnceLock<AccessLog>,
+}
+
+/// One worker's part.
+#[derive(Debug)]
+pub struct WorkerTelemetry {
+    index: usize,
+    metrics: Arc<Metrics>,
+    counters: Arc<Counters>,
+    access: Option<AccessLog>,
+    pending: Rc<Pending>,
+}
+
+/// Spans that this worker has not handed over yet.
+#[derive(Debug)]
+struct Pending {
+    chunks: [RefCell<Chunk>; 2],
+    senders: [Sender; 2],
+    begun: Notify,
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Starts the exporters.
+    ///
+    /// # Errors
+    /// That of the operating system, if a thread cannot be made.
+    pub fn start(workers: usize, config: &Config) -> std::io::Result<Arc<Self>> {
+        let counts: [Arc<ChannelCounts>; 2] = Default::default();
+        let (normal, normal_receiver) = channel::channel(&counts[0]);
+        let (canary, canary_receiver) = channel::channel(&counts[1]);
+        let exporters = vec![
+            Exporter::start("normal", normal_receiver, Arc::clone(&counts[0]))?,
+            Exporter::start("canary", canary_receiver, Arc::clone(&counts[1]))?,
+        ];
+        let telemetry = Arc::new(Self {
+            metrics: Metrics::new(workers, counts),
+            senders: Mutex::new(Some([normal, canary])),
+            exporters: Mutex::new(exporters),
+            access: OnceLock::new(),
+        });
+        if config.access_log {
+            telemetry
+                .access
+                .get_or_init(|| AccessLog::start().expect("a thread that only writes can be made at start"));
+        }
+        telemetry.apply(config);
+        Ok(telemetry)
+    }
+
+    /// Follows a configuration: collectors and bounds.
+    pub fn apply(&self, config: &Config) {
+        let exporters = self.exporters.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(senders) = &*senders else { return };
+        for ((exporter, sender), otlp) in exporters.iter().zip(senders).zip([&config.otlp, &config.canary_otlp]) {
+            exporter.aim(otlp.clone().map(|otlp| Target { otlp, service_name: config.service_name.clone() }));
+            let (spans, bytes) = otlp.as_ref().map_or((0, 0), |otlp| (otlp.queue_spans, otlp.queue_bytes));
+            sender.bound(spans, bytes);
+        }
+    }
+
+    /// The part of worker `index`.
+    ///
+    /// # Panics
+    /// After [`shutdown`](Self::shutdown).
+    #[must_use]
+    pub fn worker(&self, index: usize) -> WorkerSeed {
+        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        WorkerSeed {
+            index,
+            metrics: Arc::clone(&self.metrics),
+            access: self.access.get().cloned(),
+            senders: senders.clone().expect("workers are made before the shutdown"),
+        }
+    }
+
+    /// Ships what is left, at most for `deadline`; false if that was too short. The workers must have ended.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        drop(self.senders.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let exporters = std::mem::take(&mut *self.exporters.lock().unwrap_or_else(PoisonError::into_inner));
+        let until = Instant::now() + deadline;
+        let mut all = true;
+        for exporter in exporters {
+            all &= exporter.flush(until.saturating_duration_since(Instant::now())).await;
+        }
+        all
+    }
+}
+
+/// What becomes a [`WorkerTelemetry`] on the worker's own thread.
+#[derive(Debug)]
+pub struct WorkerSeed {
+    index: usize,
+    metrics: Arc<Metrics>,
+    access: Option<AccessLog>,
+    senders: [Sender; 2],
+}
+
+impl WorkerSeed {
+    /// The worker's part. Call it on the worker's runtime: a task of it hands over chunks that are not full.
+    #[must_use]
+    pub fn grow(self) -> WorkerTelemetry {
+        let pending = Rc::new(Pending { chunks: Default::default(), senders: self.senders, begun: Notify::new() });
+        tokio::task::spawn_local(Rc::clone(&pending).hand_over());
+        WorkerTelemetry {
+            index: self.index,
+            counters: self.metrics.worker(self.index),
+            metrics: self.metrics,
+            access: self.access,
+            pending,
+        }
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// Hands over chunks some time after they were begun, for ever.
+    async fn hand_over(self: Rc<Self>) {
+        loop {
+            self.begun.notified().await;
+            tokio::time::sleep(CHUNK_AGE).await;
+            self.flush(Channel::Normal);
+            self.flush(Channel::Canary);
+        }
+    }
+
+    fn flush(&self, channel: Channel) {
+        let chunk = std::mem::take(&mut *self.chunks[channel as usize].borrow_mut());
+        if chunk.spans > 0 {
+            self.senders[channel as usize].offer(chunk);
+        }
+    }
+}
+
+impl Drop for WorkerTelemetry {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+// === impl WorkerTelemetry ===
+
+impl WorkerTelemetry {
+    /// The metrics of a backend on a track.
+    pub(crate) fn series(&self, key: SeriesKey) -> Arc<Series> {
+        self.metrics.series(key)
+    }
+
+    /// Hands over what is pending.
+    pub(crate) fn flush(&self) {
+        self.pending.flush(Channel::Normal);
+        self.pending.flush(Channel::Canary);
+    }
+
+    pub(crate) fn bad_request(&self, reason: &str) {
+        self.counters.add_as(Count::BadRequests, reason);
+    }
+
+    pub(crate) fn mark(&self, result: &MarkResult<'_>) {
+        self.counters.add_as(Count::Marks, result.as_str());
+    }
+
+    pub(crate) fn tracestate_rejected(&self, reason: Rejected) {
+        self.counters.add_as(Count::TracestateRejected, reason.as_str());
+    }
+
+    pub(crate) fn traceparent_invalid(&self, reason: Invalid) {
+        self.counters.add_as(Count::TraceparentInvalid, reason.as_str());
+    }
+
+    pub(crate) fn response_mark(&self, result: &str) {
+        self.counters.add_as(Count::ResponseMarks, result);
+    }
+
+    pub(crate) fn fell_back(&self) {
+        self.counters.add(Count::Fallbacks);
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.counters.add(Count::Panics);
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.counters.add(Count::ConnectionsOpened);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.counters.add(Count::ConnectionsClosed);
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.counters.add(Count::ConnectionsRefused);
+    }
+
+    pub(crate) fn accept_failed(&self, error: &std::io::Error) {
+        self.counters.add(Count::AcceptErrors);
+        tracing::warn!(%error, "a connection could not be accepted");
+    }
+
+    /// Records a request that ended.
+    pub(crate) fn finish(&self, exchange: &Exchange, finish: Finish) {
+        let now = Instant::now();
+        let duration = now.duration_since(exchange.started);
+        let facts = exchange.facts.borrow();
+        self.count(exchange, &facts, finish);
+        let series = self.observe(exchange, &facts, duration);
+        let Some(exported) = exported(&facts) else { return };
+        let config = &exchange.snapshot.config.telemetry;
+        let wall = SystemTime::now();
+        if let (Some(access), true) = (&self.access, config.access_log) {
+            access.write(exchange, &facts, finish.as_str(), duration.as_secs_f64());
+        }
+        let collector = match exported.channel {
+            Channel::Normal => &config.otlp,
+            Channel::Canary => &config.canary_otlp,
+        };
+        if collector.is_none() {
+            return;
+        }
+        self.export(exchange, &facts, exported, &Ending { finish, at: now, wall });
+        if let Some(series) = series {
+            series.note_exemplar(
+                duration,
+                ExemplarOf {
+                    trace_id: facts.trace.id.get(),
+                    span_id: facts.trace.span.get(),
+                    value: duration.as_secs_f64(),
+                    at: wall,
+                },
+            );
+        }
+    }
+
+    fn count(&self, exchange: &Exchange, facts: &Facts, finish: Finish) {
+        let winner = exchange.guard.winner().unwrap_or(Contender::Reclaimed);
+        self.counters.add_nth(Count::Commits, winner.index());
+        self.counters.add_nth(Count::Finished, finish as usize);
+        for (end, cause) in facts.attempts.settle(cause_of(winner)) {
+            self.counters.add(Count::AttemptsStarted);
+            self.counters.add_nth(Count::Attempts, end as usize);
+            if let (Some(cause), false) = (cause, end == End::Committed) {
+                self.counters.add_nth(Count::Dropped, cause as usize);
+            }
+        }
+    }
+
+    fn observe<'a>(&self, exchange: &'a Exchange, facts: &Facts, duration: Duration) -> Option<&'a Series> {
+        let decision = facts.decision?;
+        let backend = facts.served_by.unwrap_or(decision.backend);
+        // A patch's request that stable served says nothing about the patch.
+        let track = if backend == decision.backend { decision.track } else { Track::Stable };
+        let series = exchange.snapshot.series(exchange.worker(), backend, track);
+        let shard = series.shard(self.index);
+        // A client that left before an answer: 499, as others have it.
+        shard.finish(facts.status.map_or(499, |status| status.as_u16()), duration);
+        for sent in &facts.sent {
+            if let Some(headers_at) = sent.headers_at {
+                shard.attempt(headers_at.duration_since(sent.started));
+            }
+        }
+        Some(series)
+    }
+
+    fn export(&self, exchange: &Exchange, facts: &Facts, exported: Exported, ending: &Ending) {
+        let channel = exported.channel;
+        let full = {
+            let mut chunk = self.pending.chunks[channel as usize].borrow_mut();
+            if chunk.spans == 0 {
+                self.pending.begun.notify_one();
+            }
+            let chunk = &mut *chunk;
+            chunk.spans += span::encode(&mut chunk.bytes, exchange, facts, exported, ending);
+            chunk.spans >= CHUNK_SPANS
+        };
+        if full {
+            self.pending.flush(channel);
+        }
+    }
+}
+
+fn exported(facts: &Facts) -> Option<Exported> {
+    decide(Sampling {
+        sampled: facts.trace.flags.sampled(),
+        raised: facts.trace.raised,
+        control: facts.decision.is_some_and(|decision| decision.track == Track::Control),
+        parent: facts.trace.parent.is_some(),
+        response_mark: facts.response_mark.is_some(),
+    })
+}
+
+/// Why an attempt was given up that had not ended when its request did.
+fn cause_of(winner: Contender) -> Cause {
+    match winner {
+        Contender::Timeout => Cause::Timeout,
+        Contender::Panic => Cause::Panic,
+        Contender::Drain => Cause::Drain,
+        Contender::ClientGone => Cause::Disconnect,
+        Contender::Attempt(_) | Contender::Local | Contender::Reclaimed => Cause::Error,
+    }
+}

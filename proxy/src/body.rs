@@ -1,0 +1,267 @@
+//! The two bodies of a request: what the client uploads, and what it is sent.
+//!
+//! Neither is boxed. Both end their part of the request's story exactly once, however they end.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use patchgate_config::snapshot::BackendId;
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::exchange::{Exchange, Finish};
+use crate::forward::hop::strip_trailers;
+use crate::upstream::Lease;
+
+/// Why a body broke off. hyper resets the stream or closes the connection for it, so that what was sent never looks
+/// complete.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The peer's side failed.
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+    /// Nothing moved for too long, or the request as a whole took too long.
+    #[error("the body took too long")]
+    TimedOut,
+}
+
+/// A request's body on its way to a backend.
+#[derive(Debug)]
+pub(crate) enum UploadBody {
+    /// There is none.
+    Empty,
+    /// Relayed as it comes.
+    Streaming(Box<Streaming>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    body: Incoming,
+    exchange: Rc<Exchange>,
+    deadline: Deadline,
+    idle: Duration,
+}
+
+/// A response's body on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    source: Source,
+    /// Taken when the body ended, one way or another.
+    exchange: Option<Rc<Exchange>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// None, or a short text of our own.
+    Local(Option<Bytes>),
+    /// Relayed as it comes.
+    Upstream { body: Incoming, lease: Option<Lease>, backend: BackendId, idle: Duration, moved: bool },
+}
+
+// === impl UploadBody ===
+
+impl UploadBody {
+    /// Wraps a request's body; the listener's limit bounds the pauses of the client.
+    pub(crate) fn new(body: Incoming, exchange: &Rc<Exchange>) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        let connection = &exchange.connection;
+        let idle = connection.listener.with(|listener| listener.limits.body_idle_timeout);
+        let deadline = connection.worker.deadlines.enter();
+        deadline.set(Instant::now() + idle);
+        exchange.upload.pending.set(true);
+        Self::Streaming(Box::new(Streaming { body, exchange: Rc::clone(exchange), deadline, idle }))
+    }
+}
+
+impl Streaming {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.deadline.set(Instant::now() + self.idle);
+                Poll::Ready(Some(Ok(frame.map_data(|data| data))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.exchange.upload.broken.set(true);
+                Poll::Ready(Some(Err(BodyError::Broken(error))))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                ready!(self.deadline.poll_passed(cx));
+                self.exchange.upload.broken.set(true);
+                Poll::Ready(Some(Err(BodyError::TimedOut)))
+            }
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.exchange.connection.traffic.body_unread.set(true);
+        }
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streaming(streaming) => {
+                let polled = streaming.poll(cx);
+                let ended = match &polled {
+                    Poll::Ready(None) => true,
+                    Poll::Ready(Some(Ok(_))) => streaming.body.is_end_stream(),
+                    _ => false,
+                };
+                if ended {
+                    streaming.exchange.upload.pending.set(false);
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(streaming) => streaming.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming(streaming) => streaming.body.size_hint(),
+        }
+    }
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    /// A body of our own.
+    pub(crate) fn local(text: Bytes, exchange: Rc<Exchange>) -> Self {
+        let text = (!text.is_empty()).then_some(text);
+        Self { source: Source::Local(text), exchange: Some(exchange) }
+    }
+
+    /// A backend's body. `idle` bounds the pauses of the backend; the exchange's own deadline is used for it.
+    pub(crate) fn upstream(
+        body: Incoming,
+        lease: Lease,
+        backend: BackendId,
+        idle: Duration,
+        exchange: Rc<Exchange>,
+    ) -> Self {
+        let mut this = Self {
+            source: Source::Upstream { body, lease: Some(lease), backend, idle, moved: false },
+            exchange: Some(exchange),
+        };
+        if this.source_ended() {
+            this.finish(Finish::Complete);
+        } else if let Some(exchange) = &this.exchange {
+            exchange.deadline.set((Instant::now() + idle).min(exchange.total_at.get()));
+        }
+        this
+    }
+
+    fn source_ended(&self) -> bool {
+        match &self.source {
+            Source::Local(text) => text.is_none(),
+            Source::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn finish(&mut self, finish: Finish) {
+        if let Source::Upstream { lease, .. } = &mut self.source
+            && let Some(lease) = lease.take()
+        {
+            let reusable = matches!(finish, Finish::Complete)
+                && self.exchange.as_ref().is_some_and(|exchange| !exchange.upload.pending.get());
+            if reusable {
+                lease.give_back();
+            }
+        }
+        if let Some(exchange) = self.exchange.take() {
+            exchange.finish(finish);
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let (body, backend, idle, moved) = match &mut self.source {
+            Source::Local(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Source::Upstream { body, backend, idle, moved, .. } => (body, *backend, *idle, moved),
+        };
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                *moved = true;
+                if let (Some(trailers), Some(exchange)) = (frame.trailers_mut(), &self.exchange) {
+                    exchange.capture(trailers, backend);
+                    strip_trailers(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                let Some(exchange) = &self.exchange else { return Poll::Pending };
+                ready!(exchange.deadline.poll_passed(cx));
+                let now = Instant::now();
+                if *moved && now < exchange.total_at.get() {
+                    // Something moved since the deadline was set: another pause begins.
+                    *moved = false;
+                    exchange.deadline.set((now + idle).min(exchange.total_at.get()));
+                    return exchange.deadline.poll_passed(cx).map(|()| Some(Err(BodyError::TimedOut)));
+                }
+                Poll::Ready(Some(Err(BodyError::TimedOut)))
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = this.poll_source(cx);
+        match &polled {
+            Poll::Ready(None) => this.finish(Finish::Complete),
+            Poll::Ready(Some(Ok(_))) if this.source_ended() => this.finish(Finish::Complete),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(BodyError::TimedOut))) => this.finish(Finish::TimedOut),
+            Poll::Ready(Some(Err(BodyError::Broken(_)))) => this.finish(Finish::Broken),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Local(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Source::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // Ended without being polled to the end: a response without a body, or a client that left.
+        let finish = if self.source_ended() { Finish::Complete } else { Finish::ClientGone };
+        self.finish(finish);
+    }
+}

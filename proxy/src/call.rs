@@ -1,0 +1,54 @@
+//! A request on its way down the stack: what every stage needs, and what the stages before it found out.
+//!
+//! The stage is a type, so that nothing can be forwarded that was not admitted, routed and decided.
+
+use std::rc::Rc;
+
+use http::HeaderValue;
+use http::request::Parts;
+use hyper::body::Incoming;
+use patchgate_config::routes::RouteMatch;
+use patchgate_config::snapshot::BackendId;
+
+use crate::exchange::Exchange;
+
+/// A request that has come as far as `Stage`.
+#[derive(Debug)]
+pub(crate) struct Call<Stage> {
+    pub(crate) exchange: Rc<Exchange>,
+    pub(crate) head: Parts,
+    pub(crate) body: Incoming,
+    pub(crate) stage: Stage,
+}
+
+/// Acceptable as HTTP.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// The one authority the request is for.
+    pub(crate) authority: HeaderValue,
+    /// Whether the peer is in a trusted range.
+    pub(crate) trusted: bool,
+}
+
+/// Its service is known.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) admitted: Admitted,
+    pub(crate) route: RouteMatch,
+}
+
+/// Its backend is known, its trace context written.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) admitted: Admitted,
+    pub(crate) backend: BackendId,
+    /// Where it may go instead, if `backend` cannot be reached.
+    pub(crate) fallback: Option<BackendId>,
+}
+
+impl<Stage> Call<Stage> {
+    /// The same request, a stage further.
+    pub(crate) fn advance<Next>(self, next: impl FnOnce(Stage) -> Next) -> Call<Next> {
+        Call { exchange: self.exchange, head: self.head, body: self.body, stage: next(self.stage) }
+    }
+}

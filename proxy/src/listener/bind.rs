@@ -1,0 +1,61 @@
+//! Listening sockets: one a worker for each listener, sharing the port by `SO_REUSEPORT`.
+//!
+//! Bound on the control plane's thread, so that a taken port is known before anything of a new configuration is in
+//! force; handed to the workers afterwards.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections the kernel queues for a socket; it caps this at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Binds one socket for each of `workers` at `address`. With port 0 all get the port the first was given.
+///
+/// # Errors
+/// That of the operating system, as when another program holds the port.
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    // A plain bind first: `SO_REUSEPORT` would let a second patchgate of the same user share the port silently.
+    let probe = socket(address, false)?;
+    drop(probe);
+    let first = socket(address, true)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(socket(address, true)?);
+    }
+    Ok(sockets)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    if shared {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_worker_gets_a_socket_on_one_port() {
+        let sockets = bind(([127, 0, 0, 1], 0).into(), 3).unwrap();
+        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), 3);
+        assert!(ports.iter().all(|&port| port == ports[0] && port != 0));
+    }
+
+    #[test]
+    fn a_port_that_is_listened_on_is_refused() {
+        let held = bind(([127, 0, 0, 1], 0).into(), 1).unwrap();
+        let error = bind(held[0].local_addr().unwrap(), 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

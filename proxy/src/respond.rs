@@ -1,0 +1,154 @@
+//! The outermost layer: one answer and one record for every request, whatever happens below.
+//!
+//! The only place that turns an error into a response, and that catches panics. The client is told a stable code and
+//! the request's id; details go to the log.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, Version};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::call::Call;
+use crate::commit::{Committed, Contender};
+use crate::connection::Inbound;
+use crate::error::{Origin, ProxyError};
+use crate::exchange::Exchange;
+use crate::forward::headers::REQUEST_ID;
+use crate::panics::{self, PanickedRequest};
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RespondLayer;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Respond<S> {
+    inner: S,
+}
+
+/// Another answer left already: hyper is told to end the connection or the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was answered already")]
+pub(crate) struct Unanswerable;
+
+pin_project! {
+    /// See the module.
+    pub(crate) struct RespondFuture<F> {
+        #[pin]
+        inner: F,
+        exchange: Rc<Exchange>,
+    }
+}
+
+impl<S> Layer<S> for RespondLayer {
+    type Service = Respond<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Respond { inner }
+    }
+}
+
+impl<S> Service<Inbound> for Respond<S>
+where
+    S: Service<Call<()>, Response = Committed<ResponseBody>, Error = ProxyError>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Unanswerable;
+    type Future = RespondFuture<S::Future>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Limits act where requests come in; a request that is here is served.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, inbound: Inbound) -> Self::Future {
+        let (head, body) = inbound.request.into_parts();
+        let exchange = Exchange::begin(inbound.connection, &head);
+        let call = Call { exchange: Rc::clone(&exchange), head, body, stage: () };
+        RespondFuture { inner: self.inner.call(call), exchange }
+    }
+}
+
+impl<F> Future for RespondFuture<F>
+where
+    F: Future<Output = Result<Committed<ResponseBody>, ProxyError>>,
+{
+    type Output = Result<Response<ResponseBody>, Unanswerable>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let inner = this.inner;
+        let committed = match panics::catch(|| inner.poll(cx)) {
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(Ok(committed))) => committed,
+            Some(Poll::Ready(Err(error))) => match answer(this.exchange, error) {
+                Some(committed) => committed,
+                None => return Poll::Ready(Err(Unanswerable)),
+            },
+            None => {
+                note_panic(this.exchange);
+                match answer(this.exchange, ProxyError::Panicked) {
+                    Some(committed) => committed,
+                    None => return Poll::Ready(Err(Unanswerable)),
+                }
+            }
+        };
+        Poll::Ready(Ok(committed.into_response()))
+    }
+}
+
+/// Answers with `error`, if nobody has answered yet.
+fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<ResponseBody>> {
+    let contender = match error {
+        ProxyError::ConnectTimeout | ProxyError::FirstByteTimeout | ProxyError::TotalTimeout => Contender::Timeout,
+        ProxyError::Draining => Contender::Drain,
+        ProxyError::Panicked => Contender::Panic,
+        _ => Contender::Local,
+    };
+    let permit = match exchange.guard.try_commit(contender) {
+        Ok(permit) => permit,
+        Err(_) => exchange.guard.reclaim_abandoned()?,
+    };
+    let mut facts = exchange.facts.borrow_mut();
+    facts.status = Some(error.status());
+    facts.error = Some(error);
+    match error.origin() {
+        Origin::Downstream => exchange.worker().telemetry.bad_request(error.code()),
+        Origin::Upstream | Origin::Internal => {
+            tracing::debug!(error = error.code(), uri = %facts.uri, "answered in place of a backend");
+        }
+    }
+    let text =
+        if facts.method == Method::HEAD { Bytes::new() } else { Bytes::from(format!("{error} ({})\n", error.code())) };
+    let mut head = Response::new(());
+    *head.status_mut() = error.status();
+    let headers = head.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(id) = &facts.request_id {
+        headers.insert(REQUEST_ID, id.clone());
+    }
+    if facts.version != Version::HTTP_2 && (error.closes() || exchange.worker().is_draining()) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    drop(facts);
+    Some(permit.answer(head.map(|()| ResponseBody::local(text, Rc::clone(exchange)))))
+}
+
+fn note_panic(exchange: &Exchange) {
+    exchange.worker().telemetry.panicked();
+    // The panic may have struck while the facts were being changed.
+    let Ok(facts) = exchange.facts.try_borrow() else { return };
+    exchange.worker().panics.keep(PanickedRequest {
+        request_line: format!("{} {} {:?}", facts.method, facts.uri, facts.version),
+        decision: facts.decision.as_ref().map(|decision| decision.reason.as_str()),
+        attempts: facts.sent.len(),
+        trace_id: format!("{:032x}", facts.trace.id.get()),
+    });
+}

@@ -1,0 +1,297 @@
+//! The workers together: started on sockets that are bound already, told of reloads and of the end.
+//!
+//! The control plane's side. Nothing here is on a request's way.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use patchgate_config::publish::{Publisher, Reader};
+use patchgate_config::snapshot::{Listener, Snapshot};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::listener::{BoundListener, accept};
+use crate::panics::PanicPool;
+use crate::stack::stack;
+use crate::telemetry::Telemetry;
+use crate::worker::Worker;
+
+/// Between two looks at idle upstream connections.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Events that a worker handles before it asks the kernel for more: few, so that accepts and reads stay fair.
+const EVENT_INTERVAL: u32 = 61;
+
+/// A running data plane.
+#[derive(Debug)]
+pub struct Proxy {
+    workers: Vec<WorkerHandle>,
+    publisher: Publisher,
+    listening: Vec<Listening>,
+    /// Panics in requests' tasks.
+    pub panics: Arc<PanicPool>,
+}
+
+/// A listener and where it really listens, which tells port 0's outcome.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// As configured.
+    pub listener: Arc<Listener>,
+    /// As bound.
+    pub address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Listen(BoundListener),
+    Close {
+        name: String,
+    },
+    /// A new snapshot is published: take it now, not at the next request.
+    Refresh,
+    Drain {
+        timeout: Duration,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Why a data plane could not start or follow a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address could not be bound.
+    #[error("listener {name} cannot listen on {address}: {source}")]
+    Bind {
+        /// The listener.
+        name: String,
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("a worker could not be started: {0}")]
+    Worker(#[source] io::Error),
+}
+
+/// Sockets of a new configuration, bound and not yet served.
+#[derive(Debug)]
+pub struct Prepared {
+    opened: Vec<(Listening, Vec<BoundListener>)>,
+    closed: Vec<String>,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// Binds the snapshot's listeners and starts the workers.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or a thread not be started; nothing serves then.
+    pub fn start(snapshot: Arc<Snapshot>, workers: usize, telemetry: &Arc<Telemetry>) -> Result<Self, ServeError> {
+        let (publisher, reader) = patchgate_config::publish::channel(Arc::clone(&snapshot));
+        let panics = Arc::new(PanicPool::default());
+        let mut proxy = Self { workers: Vec::new(), publisher, listening: Vec::new(), panics };
+        let opened =
+            snapshot.listeners.iter().map(|listener| open(listener, workers)).collect::<Result<Vec<_>, _>>()?;
+        for index in 0..workers {
+            let handle = spawn(index, &reader, telemetry, &proxy.panics).map_err(ServeError::Worker)?;
+            proxy.workers.push(handle);
+        }
+        proxy.serve(Prepared { opened, closed: Vec::new() });
+        Ok(proxy)
+    }
+
+    /// The listeners in force.
+    #[must_use]
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.publisher.current()
+    }
+
+    /// Binds what `next` listens on and the snapshot in force does not.
+    ///
+    /// # Errors
+    /// When an address cannot be bound; nothing has changed then.
+    pub fn prepare(&self, next: &Snapshot) -> Result<Prepared, ServeError> {
+        let kept = |listener: &Listener| {
+            self.listening
+                .iter()
+                .any(|old| old.listener.name == listener.name && old.listener.address == listener.address)
+        };
+        let closed = self
+            .listening
+            .iter()
+            .filter(|old| {
+                !next.listeners.iter().any(|new| new.name == old.listener.name && new.address == old.listener.address)
+            })
+            .map(|old| old.listener.name.clone())
+            .collect();
+        let opened = next
+            .listeners
+            .iter()
+            .filter(|listener| !kept(listener))
+            .map(|listener| open(listener, self.workers.len()))
+            .collect::<Result<_, _>>()?;
+        Ok(Prepared { opened, closed })
+    }
+
+    /// Puts `next` in force: one swap, seen by every request that begins after it.
+    pub fn apply(&mut self, next: Arc<Snapshot>, prepared: Prepared) {
+        for listening in &mut self.listening {
+            if let Some(new) = next.listeners.iter().find(|new| new.name == listening.listener.name) {
+                listening.listener = Arc::clone(new);
+            }
+        }
+        self.publisher.publish(next);
+        self.tell(|| Command::Refresh);
+        self.serve(prepared);
+    }
+
+    fn serve(&mut self, prepared: Prepared) {
+        for name in prepared.closed {
+            self.listening.retain(|listening| listening.listener.name != name);
+            self.tell(|| Command::Close { name: name.clone() });
+        }
+        for (listening, shares) in prepared.opened {
+            self.listening.push(listening);
+            for (worker, share) in self.workers.iter().zip(shares) {
+                // A worker that is gone has panicked outside any request; its end is reported at the drain.
+                let _ = worker.commands.send(Command::Listen(share));
+            }
+        }
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            let _ = worker.commands.send(command());
+        }
+    }
+
+    /// Stops accepting, ends every connection after the request it is at, answers what `timeout` leaves with 503,
+    /// and waits for the workers.
+    pub async fn drain(self, timeout: Duration) {
+        let mut ends = Vec::new();
+        for worker in &self.workers {
+            let (done, end) = oneshot::channel();
+            let _ = worker.commands.send(Command::Drain { timeout, done });
+            ends.push(end);
+        }
+        for end in ends {
+            // An error is a worker that is gone already.
+            let _ = end.await;
+        }
+        for worker in self.workers {
+            drop(worker.commands);
+            if tokio::task::spawn_blocking(|| worker.thread.join()).await.is_ok_and(|joined| joined.is_err()) {
+                tracing::error!("a worker ended by a panic outside any request");
+            }
+        }
+    }
+}
+
+fn open(listener: &Arc<Listener>, workers: usize) -> Result<(Listening, Vec<BoundListener>), ServeError> {
+    match BoundListener::bind(listener, workers) {
+        Ok((address, shares)) => Ok((Listening { listener: Arc::clone(listener), address }, shares)),
+        Err(source) => Err(ServeError::Bind { name: listener.name.clone(), address: listener.address, source }),
+    }
+}
+
+fn spawn(
+    index: usize,
+    reader: &Reader,
+    telemetry: &Arc<Telemetry>,
+    panics: &Arc<PanicPool>,
+) -> io::Result<WorkerHandle> {
+    let (commands, mut inbox) = mpsc::unbounded_channel();
+    let (reader, telemetry, panics) = (reader.cached(), telemetry.worker(index), Arc::clone(panics));
+    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .event_interval(EVENT_INTERVAL)
+            .build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(async move {
+                let worker = Worker::new(reader, telemetry.grow(), panics);
+                work(worker, &mut inbox).await;
+            }),
+            Err(error) => tracing::error!(%error, "a worker has no runtime"),
+        }
+    })?;
+    Ok(WorkerHandle { commands, thread })
+}
+
+/// A worker's life: follow commands until the drain is done.
+async fn work(worker: Rc<Worker>, inbox: &mut mpsc::UnboundedReceiver<Command>) {
+    tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
+    let stack = stack();
+    let mut accepting: Vec<(String, oneshot::Sender<()>)> = Vec::new();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        let command = tokio::select! {
+            command = inbox.recv() => command,
+            _ = sweep.tick() => {
+                worker.upstreams.sweep();
+                continue;
+            }
+        };
+        match command {
+            None => return,
+            Some(Command::Refresh) => drop(worker.snapshot()),
+            Some(Command::Listen(bound)) => {
+                let socket = match TcpListener::from_std(bound.socket) {
+                    Ok(socket) => socket,
+                    Err(error) => {
+                        tracing::error!(%error, listener = bound.listener.name, "a worker cannot listen");
+                        continue;
+                    }
+                };
+                let (stop, stopped) = oneshot::channel();
+                let handle = worker.listener(&bound.listener);
+                accepting.push((bound.listener.name.clone(), stop));
+                let stopped = async {
+                    // Dropped or sent: both mean stop.
+                    let _ = stopped.await;
+                };
+                tokio::task::spawn_local(accept(
+                    Rc::clone(&worker),
+                    handle,
+                    socket,
+                    bound.connections,
+                    stopped,
+                    stack.clone(),
+                ));
+            }
+            Some(Command::Close { name }) => accepting.retain(|(open, _)| *open != name),
+            Some(Command::Drain { timeout, done }) => {
+                accepting.clear();
+                worker.drain();
+                if tokio::time::timeout(timeout, worker.no_connections()).await.is_err() {
+                    worker.end_drain();
+                    // One turn for the answers to be written.
+                    let _ = tokio::time::timeout(SECOND_CHANCE, worker.no_connections()).await;
+                }
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// After the time to drain, the answers that it forced still have to be written.
+const SECOND_CHANCE: Duration = Duration::from_millis(500);

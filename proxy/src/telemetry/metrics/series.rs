@@ -1,0 +1,258 @@
+//! Metrics of one backend on one track: codes and durations, a shard for each worker.
+//!
+//! Interned by their labels for the life of the process, so that a reload never makes a counter go back.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::counters::bump;
+
+/// Upper bounds of the duration histograms' buckets in seconds, as the semantic conventions advise.
+pub const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// [`BOUNDS`] in nanoseconds.
+const BOUNDS_NANOS: [u64; 14] = [
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+
+/// Different status codes that one series tells apart; a backend that answers more gets `other`.
+const CODES: usize = 16;
+
+/// Labels of a series. All come from the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesKey {
+    /// The service.
+    pub service: String,
+    /// The backend.
+    pub backend: String,
+    /// The track.
+    pub track: &'static str,
+    /// The patch's group; empty for stable.
+    pub patch_group: String,
+    /// The version that the backend runs.
+    pub patch_version: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Series {
+    /// Its labels.
+    pub key: SeriesKey,
+    shards: Box<[Shard]>,
+    /// The last exported request of each bucket. Rare, so a lock will do.
+    exemplars: Mutex<[Option<ExemplarOf>; 15]>,
+}
+
+/// An exported request as an exemplar.
+#[derive(Debug, Clone)]
+pub struct ExemplarOf {
+    /// Its trace.
+    pub trace_id: u128,
+    /// Our SERVER span.
+    pub span_id: u64,
+    /// Seconds.
+    pub value: f64,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// What one worker records.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Shard {
+    codes: [(AtomicU16, AtomicU64); CODES],
+    other_codes: AtomicU64,
+    server: Histogram,
+    client: Histogram,
+}
+
+/// Counts by bucket, the last being above all bounds.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    buckets: [AtomicU64; 15],
+    sum_nanos: AtomicU64,
+}
+
+/// A histogram summed over workers.
+#[derive(Debug, Default, Clone)]
+pub struct HistogramSum {
+    /// Counts by bucket.
+    pub buckets: [u64; 15],
+    /// In seconds.
+    pub sum: f64,
+    /// Of all buckets.
+    pub count: u64,
+}
+
+// === impl Series ===
+
+impl Series {
+    pub(super) fn new(key: SeriesKey, workers: usize) -> Self {
+        Self { key, shards: (0..workers).map(|_| Shard::default()).collect(), exemplars: Mutex::default() }
+    }
+
+    /// The shard of one worker.
+    #[must_use]
+    pub fn shard(&self, worker: usize) -> &Shard {
+        &self.shards[worker]
+    }
+
+    /// Keeps an exported request as its bucket's exemplar.
+    pub fn note_exemplar(&self, duration: Duration, exemplar: ExemplarOf) {
+        if let Ok(mut exemplars) = self.exemplars.lock() {
+            exemplars[bucket_of(duration)] = Some(exemplar);
+        }
+    }
+
+    /// Counts by status code; `None`: other codes.
+    #[must_use]
+    pub fn codes(&self) -> Vec<(Option<u16>, u64)> {
+        let mut sums = std::collections::BTreeMap::new();
+        for shard in &self.shards {
+            for (code, count) in &shard.codes {
+                let code = code.load(Ordering::Relaxed);
+                if code != 0 {
+                    *sums.entry(Some(code)).or_default() += count.load(Ordering::Relaxed);
+                }
+            }
+            let other = shard.other_codes.load(Ordering::Relaxed);
+            if other != 0 {
+                *sums.entry(None).or_default() += other;
+            }
+        }
+        sums.into_iter().collect()
+    }
+
+    /// Durations of requests.
+    #[must_use]
+    pub fn server(&self) -> HistogramSum {
+        HistogramSum::over(self.shards.iter().map(|shard| &shard.server))
+    }
+
+    /// Durations of attempts to the response head.
+    #[must_use]
+    pub fn client(&self) -> HistogramSum {
+        HistogramSum::over(self.shards.iter().map(|shard| &shard.client))
+    }
+
+    /// The exemplars, by bucket.
+    #[must_use]
+    pub fn exemplars(&self) -> [Option<ExemplarOf>; 15] {
+        self.exemplars.lock().map(|exemplars| exemplars.clone()).unwrap_or_default()
+    }
+}
+
+impl Shard {
+    /// Records a request that ended.
+    pub fn finish(&self, status: u16, duration: Duration) {
+        self.server.record(duration);
+        for (code, count) in &self.codes {
+            // Relaxed: only this worker writes, a scrape may see a code before its count.
+            match code.load(Ordering::Relaxed) {
+                known if known == status => return bump(count, 1),
+                0 => {
+                    code.store(status, Ordering::Relaxed);
+                    return bump(count, 1);
+                }
+                _ => {}
+            }
+        }
+        bump(&self.other_codes, 1);
+    }
+
+    /// Records an attempt whose response head came.
+    pub fn attempt(&self, duration: Duration) {
+        self.client.record(duration);
+    }
+}
+
+impl Histogram {
+    fn record(&self, duration: Duration) {
+        bump(&self.buckets[bucket_of(duration)], 1);
+        bump(&self.sum_nanos, nanos(duration));
+    }
+}
+
+impl HistogramSum {
+    fn over<'a>(shards: impl Iterator<Item = &'a Histogram>) -> Self {
+        let mut sum = Self::default();
+        for shard in shards {
+            for (total, bucket) in sum.buckets.iter_mut().zip(&shard.buckets) {
+                *total += bucket.load(Ordering::Relaxed);
+            }
+            sum.sum += shard.sum_nanos.load(Ordering::Relaxed) as f64 / 1e9;
+        }
+        sum.count = sum.buckets.iter().sum();
+        sum
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn bucket_of(duration: Duration) -> usize {
+    let nanos = nanos(duration);
+    // Most requests are in the first buckets, where this ends soonest.
+    BOUNDS_NANOS.iter().position(|&bound| nanos <= bound).unwrap_or(BOUNDS_NANOS.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series() -> Series {
+        let key = SeriesKey {
+            service: "s".into(),
+            backend: "b".into(),
+            track: "stable",
+            patch_group: String::new(),
+            patch_version: "v1".into(),
+        };
+        Series::new(key, 2)
+    }
+
+    #[test]
+    fn workers_are_summed() {
+        let series = series();
+        series.shard(0).finish(200, Duration::from_millis(1));
+        series.shard(1).finish(200, Duration::from_millis(5));
+        series.shard(1).finish(503, Duration::from_secs(11));
+        assert_eq!(series.codes(), [(Some(200), 2), (Some(503), 1)]);
+        let server = series.server();
+        assert_eq!((server.count, server.buckets[0], server.buckets[14]), (3, 2, 1));
+        assert!((server.sum - 11.006).abs() < 1e-9);
+    }
+
+    #[test]
+    fn too_many_codes_become_other() {
+        let series = series();
+        for code in 200..220 {
+            series.shard(0).finish(code, Duration::ZERO);
+        }
+        let codes = series.codes();
+        assert_eq!(codes.len(), CODES + 1);
+        assert_eq!(codes[0], (None, 4));
+    }
+
+    #[test]
+    fn bounds_agree_in_both_units() {
+        for (seconds, nanos) in BOUNDS.iter().zip(BOUNDS_NANOS) {
+            assert_eq!((seconds * 1e9).round() as u64, nanos);
+        }
+    }
+}

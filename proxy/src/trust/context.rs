@@ -1,0 +1,162 @@
+//! A request's trace context and mark, by whether its sender is believed.
+//!
+//! The one entry from the request path: called once a request, after the listener has said whether
+//! the peer is trusted. It refuses to decide trust, and to change the headers it reads.
+
+use bytes::{BufMut, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{
+    baggage::BaggageMark,
+    mark::{Mark, MarkField},
+    sampling::ParentSampling,
+    traceparent::{self, Invalid, TraceParent},
+    tracestate::{Rejected, TRACESTATE, TraceState},
+};
+
+static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What became of a request's mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkResult<'a> {
+    /// There was none.
+    None,
+    /// Believed.
+    Trusted(Mark<'a>),
+    /// A legal one from a peer that may not mark.
+    Untrusted,
+    /// A legal one in a list whose `traceparent` is absent or invalid, so dropped with it.
+    Orphaned,
+    /// Half a mark, or one with an illegal value.
+    Malformed,
+}
+
+impl<'a> MarkResult<'a> {
+    /// The stable label for metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Trusted(_) => "trusted",
+            Self::Untrusted => "untrusted",
+            Self::Orphaned => "orphaned",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// The mark, if believed.
+    pub const fn mark(self) -> Option<Mark<'a>> {
+        match self {
+            Self::Trusted(mark) => Some(mark),
+            _ => None,
+        }
+    }
+
+    fn refused(field: MarkField<'_>, reason: Self) -> Self {
+        match field {
+            MarkField::Absent => Self::None,
+            MarkField::Mark(_) => reason,
+            MarkField::Malformed => Self::Malformed,
+        }
+    }
+}
+
+/// What we believe of a request's context.
+#[derive(Clone, Debug)]
+pub struct Incoming<'h> {
+    /// The trace that goes on; `None` if one begins here.
+    pub parent: Option<TraceParent>,
+    /// The trace of an untrusted caller, for a link from the span that begins ours.
+    pub link: Option<TraceParent>,
+    /// Why the `traceparent` was not read, if it was there.
+    pub invalid: Option<Invalid>,
+    /// The list that goes on; empty if rejected, or if a trace begins here.
+    pub state: TraceState<'h>,
+    /// Why the list was discarded, if it was.
+    pub rejected: Option<Rejected>,
+    /// What a `tracestate` that does not go on said of a mark.
+    refused: MarkResult<'h>,
+    baggage: BaggageMark<'h>,
+    trusted: bool,
+}
+
+impl<'h> Incoming<'h> {
+    /// Reads the headers of a request. `trusted`: the peer's context and mark are believed.
+    /// `baggage`: the mark may also come in baggage, which needs no `traceparent`.
+    pub fn read(headers: &'h HeaderMap, trusted: bool, baggage: bool) -> Self {
+        let (theirs, invalid) = match traceparent::read(headers) {
+            Ok(parent) => (parent, None),
+            Err(invalid) => (None, Some(invalid)),
+        };
+        let (mut state, rejected) = match TraceState::read(headers) {
+            Ok(state) => (state, None),
+            Err(rejected) => (TraceState::default(), Some(rejected)),
+        };
+        let parent = theirs.filter(|_| trusted);
+        let mut refused = MarkResult::None;
+        if parent.is_none() && !state.is_empty() {
+            let reason = match trusted {
+                true => MarkResult::Orphaned,
+                false => MarkResult::Untrusted,
+            };
+            refused = MarkResult::refused(state.mark(), reason);
+            state = TraceState::default();
+        }
+        Self {
+            parent,
+            link: theirs.filter(|_| !trusted),
+            invalid,
+            state,
+            rejected,
+            refused,
+            baggage: match baggage {
+                true => BaggageMark::read(headers),
+                false => BaggageMark::default(),
+            },
+            trusted,
+        }
+    }
+
+    /// The mark: of `tracestate` if that has a legal one, else of the baggage.
+    pub fn mark(&self) -> MarkResult<'_> {
+        let field = self.state.mark();
+        let carried = match field {
+            MarkField::Mark(_) => field,
+            MarkField::Absent | MarkField::Malformed => self.baggage.mark(),
+        };
+        match (carried, self.trusted) {
+            (MarkField::Mark(mark), true) => MarkResult::Trusted(mark),
+            (MarkField::Mark(_), false) => MarkResult::Untrusted,
+            (MarkField::Malformed, _) => MarkResult::Malformed,
+            (MarkField::Absent, _) if field == MarkField::Malformed => MarkResult::Malformed,
+            (MarkField::Absent, _) => self.refused,
+        }
+    }
+
+    /// The parent's say in the sampling decision; `None` where a trace begins.
+    pub fn parent_sampling(&self) -> Option<ParentSampling> {
+        self.parent.map(|parent| ParentSampling { flags: parent.flags, threshold: self.state.threshold() })
+    }
+}
+
+/// The mark in a response's headers or trailers. A response has no `traceparent`, so the list stands
+/// for itself; one that has to be discarded is [`MarkField::Malformed`].
+pub fn response_mark(fields: &HeaderMap) -> MarkField<'_> {
+    // Most responses have none, and the list is a big thing to build for them.
+    if !fields.contains_key(&TRACESTATE) {
+        return MarkField::Absent;
+    }
+    TraceState::read(fields).map_or(MarkField::Malformed, |state| state.mark())
+}
+
+/// Appends `Server-Timing: trace;desc="00-<trace>-<span>-<flags>"`, the response's `traceparent` of
+/// the Level 3 draft; the backend's own metrics stay.
+pub fn append_server_timing(fields: &mut HeaderMap, span: &TraceParent) {
+    let mut value = BytesMut::with_capacity(traceparent::LEN + 13);
+    value.put_slice(b"trace;desc=\"");
+    value.put_slice(&span.encode());
+    value.put_u8(b'"');
+    // Hex, dashes and quotes are legal in any field value.
+    if let Ok(value) = HeaderValue::from_maybe_shared(value.freeze()) {
+        fields.append(&SERVER_TIMING, value);
+    }
+}

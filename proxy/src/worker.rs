@@ -1,0 +1,294 @@
+//! One worker: a thread with its own runtime, sockets, pools and counters. A request never leaves it.
+//!
+//! What workers share is read-only (the snapshot), written once a connection (the listener's connection count) or
+//! by one writer and read at a scrape (counters).
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::HeaderValue;
+use patchgate_config::publish::CachedReader;
+use patchgate_config::snapshot::{BackendId, Snapshot};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::deadline::Deadlines;
+use crate::listener::ListenerRef;
+use crate::panics::PanicPool;
+use crate::rollout::Track;
+use crate::telemetry::WorkerTelemetry;
+use crate::telemetry::metrics::{Series, SeriesKey};
+use crate::trust::{SpanId, Threshold, TraceId};
+use crate::upstream::{Pool, Upstreams};
+
+/// A worker's own state. Lives in an `Rc`: nothing here crosses threads.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    reader: RefCell<CachedReader>,
+    snapshot: RefCell<Rc<WorkerSnapshot>>,
+    listeners: RefCell<Vec<(String, ListenerRef)>>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) telemetry: WorkerTelemetry,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) panics: Arc<PanicPool>,
+    random: RefCell<fastrand::Rng>,
+    /// Headers that we write are cut from here: one allocation serves many.
+    scratch: RefCell<BytesMut>,
+    response_marks: ResponseMarks,
+    stop: Stop,
+}
+
+/// Marks in responses that are still honoured this second.
+#[derive(Debug)]
+struct ResponseMarks {
+    /// When the second began.
+    begun: Cell<Option<Instant>>,
+    left: Cell<u32>,
+}
+
+/// How far a stop has come.
+#[derive(Debug, Default)]
+struct Stop {
+    draining: Cell<bool>,
+    /// The time to drain is over: what is not committed is answered 503.
+    over: Cell<bool>,
+    told: Notify,
+    connections: Cell<usize>,
+    last_closed: Notify,
+}
+
+/// A snapshot with what this worker has resolved of it.
+#[derive(Debug)]
+pub(crate) struct WorkerSnapshot {
+    pub(crate) config: Arc<Snapshot>,
+    /// For canary, control and marked requests.
+    pub(crate) canary_threshold: Option<Threshold>,
+    /// For traces that begin here.
+    pub(crate) default_threshold: Option<Threshold>,
+    backends: Vec<BackendState>,
+}
+
+/// A backend as one worker uses it.
+#[derive(Debug)]
+pub(crate) struct BackendState {
+    pools: Vec<Rc<Pool>>,
+    next: Cell<usize>,
+    mark: OnceCell<Option<HeaderValue>>,
+    series: [OnceCell<Arc<Series>>; 3],
+}
+
+/// Runs HTTP/2 streams on the worker's own runtime.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    pub(crate) fn new(mut reader: CachedReader, telemetry: WorkerTelemetry, panics: Arc<PanicPool>) -> Rc<Self> {
+        let upstreams = Upstreams::default();
+        let snapshot = Rc::new(WorkerSnapshot::new(Arc::clone(reader.load()), &upstreams));
+        Rc::new(Self {
+            reader: RefCell::new(reader),
+            snapshot: RefCell::new(snapshot),
+            listeners: RefCell::default(),
+            upstreams,
+            telemetry,
+            deadlines: Rc::default(),
+            panics,
+            random: RefCell::new(fastrand::Rng::new()),
+            scratch: RefCell::default(),
+            response_marks: ResponseMarks { begun: Cell::new(None), left: Cell::new(0) },
+            stop: Stop::default(),
+        })
+    }
+
+    /// The snapshot in force. A request asks once and keeps what it got.
+    pub(crate) fn snapshot(&self) -> Rc<WorkerSnapshot> {
+        let mut reader = self.reader.borrow_mut();
+        let latest = reader.load();
+        let mut current = self.snapshot.borrow_mut();
+        if !Arc::ptr_eq(latest, &current.config) {
+            *current = Rc::new(WorkerSnapshot::new(Arc::clone(latest), &self.upstreams));
+            self.upstreams.reconcile(latest);
+            self.follow_listeners(latest);
+        }
+        Rc::clone(&current)
+    }
+
+    /// The handle to a listener's rules, under its name.
+    pub(crate) fn listener(&self, listener: &Arc<patchgate_config::snapshot::Listener>) -> ListenerRef {
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.retain(|(name, _)| *name != listener.name);
+        let handle = ListenerRef::new(Arc::clone(listener));
+        listeners.push((listener.name.clone(), handle.clone()));
+        handle
+    }
+
+    fn follow_listeners(&self, snapshot: &Snapshot) {
+        for (name, handle) in self.listeners.borrow().iter() {
+            if let Some(listener) = snapshot.listeners.iter().find(|listener| listener.name == *name) {
+                handle.set(Arc::clone(listener));
+            }
+        }
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    pub(crate) fn new_trace_id(&self) -> TraceId {
+        TraceId::from_random(self.random.borrow_mut().u128(..))
+    }
+
+    pub(crate) fn new_span_id(&self) -> SpanId {
+        SpanId::from_random(self.random())
+    }
+
+    /// Lets `write` write into the worker's scratch and cuts off what it wrote.
+    pub(crate) fn write<T>(&self, write: impl FnOnce(&mut BytesMut) -> T) -> (T, bytes::Bytes) {
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.capacity() < 1024 {
+            scratch.reserve(8 * 1024);
+        }
+        let out = write(&mut scratch);
+        (out, scratch.split().freeze())
+    }
+
+    /// Whether one more mark in a response is honoured this second.
+    pub(crate) fn take_response_mark(&self) -> bool {
+        let marks = &self.response_marks;
+        let now = Instant::now();
+        if marks.begun.get().is_none_or(|begun| now.duration_since(begun) >= Duration::from_secs(1)) {
+            marks.begun.set(Some(now));
+            marks.left.set(self.snapshot.borrow().config.telemetry.response_marks_per_second);
+        }
+        let left = marks.left.get();
+        marks.left.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.stop.connections.set(self.stop.connections.get() + 1);
+        self.telemetry.connection_opened();
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.stop.connections.set(self.stop.connections.get() - 1);
+        self.telemetry.connection_closed();
+        if self.stop.connections.get() == 0 {
+            self.stop.last_closed.notify_waiters();
+        }
+    }
+
+    /// Ready once no connection is open.
+    pub(crate) async fn no_connections(&self) {
+        // Connections accepted just now are counted when their task first runs.
+        tokio::task::yield_now().await;
+        while self.stop.connections.get() > 0 {
+            self.stop.last_closed.notified().await;
+        }
+    }
+
+    /// From now on answers end their connections.
+    pub(crate) fn drain(&self) {
+        self.stop.draining.set(true);
+        self.stop.told.notify_waiters();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stop.draining.get()
+    }
+
+    /// Ready once a drain has begun.
+    pub(crate) async fn draining(&self) {
+        if !self.is_draining() {
+            self.stop.told.notified().await;
+        }
+    }
+
+    /// Answers all that is not committed yet.
+    pub(crate) fn end_drain(&self) {
+        self.stop.over.set(true);
+        self.deadlines.pass_all();
+    }
+
+    pub(crate) fn is_drain_over(&self) -> bool {
+        self.stop.over.get()
+    }
+}
+
+// === impl WorkerSnapshot ===
+
+impl WorkerSnapshot {
+    fn new(config: Arc<Snapshot>, upstreams: &Upstreams) -> Self {
+        let backends = config
+            .backends
+            .iter()
+            .map(|backend| BackendState {
+                pools: backend.endpoints.iter().map(|&endpoint| upstreams.pool(endpoint)).collect(),
+                next: Cell::new(0),
+                mark: OnceCell::new(),
+                series: Default::default(),
+            })
+            .collect();
+        let telemetry = &config.telemetry;
+        Self {
+            canary_threshold: Threshold::from_probability(telemetry.sample_canary),
+            default_threshold: Threshold::from_probability(telemetry.sample_default),
+            config,
+            backends,
+        }
+    }
+
+    /// The mark of a hot-fix backend as `tracestate` of its responses; `None` for a stable one.
+    pub(crate) fn mark_of(&self, id: BackendId) -> Option<HeaderValue> {
+        let state = self.backend(id);
+        let group = self.config.backend(id).group.as_ref()?;
+        let value = state.mark.get_or_init(|| {
+            let text = format!("patch-group={group},patch-version={}", self.config.backend(id).version);
+            HeaderValue::from_str(&text).ok()
+        });
+        value.clone()
+    }
+
+    pub(crate) fn backend(&self, id: BackendId) -> &BackendState {
+        &self.backends[id.0 as usize]
+    }
+
+    /// The metrics of one backend on one track, looked up at first need and then kept.
+    pub(crate) fn series(&self, worker: &Worker, id: BackendId, track: Track) -> &Series {
+        self.backend(id).series[track as usize].get_or_init(|| {
+            let backend = self.config.backend(id);
+            worker.telemetry.series(SeriesKey {
+                service: self.config.service(backend.service).name.to_string(),
+                backend: backend.name.to_string(),
+                track: track.as_str(),
+                patch_group: backend.group.as_deref().unwrap_or_default().to_owned(),
+                patch_version: backend.version.to_string(),
+            })
+        })
+    }
+}
+
+impl BackendState {
+    /// Its endpoints' pools, each once, beginning with the one whose turn it is.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        let first = self.next.get();
+        self.next.set(first.wrapping_add(1));
+        let count = self.pools.len();
+        (0..count).map(move |offset| &self.pools[(first.wrapping_add(offset)) % count])
+    }
+}
