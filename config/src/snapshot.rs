@@ -1,6 +1,6 @@
 //! The compiled, immutable configuration plus live rollouts: all that a request is served by.
 //!
-//! Built only by [`compile`](crate::compile), published as one `Arc`, loaded once per request. Ids are plain
+//! Built only by [`compile`](crate::compile()), published as one `Arc`, loaded once per request. Ids are plain
 //! indexes into this snapshot's tables and mean nothing outside it.
 
 use std::net::{IpAddr, SocketAddr};

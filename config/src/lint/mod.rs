@@ -1,0 +1,83 @@
+//! Risky patterns of a configuration that may well be without errors, and fields that have no effect yet.
+//!
+//! Works on the raw types, so that a file with errors is told about its risks in the same run. What does not parse here
+//! has its error already and is passed over.
+
+mod not_in_force;
+mod rollouts;
+
+use std::collections::HashMap;
+
+use crate::problem::{Path, Problems};
+use crate::raw::Config;
+use crate::rules;
+
+/// Notes every risky pattern.
+pub(crate) fn lint(config: &Config, problems: &mut Problems) {
+    shadowed_routes(config, problems);
+    trust(config, problems);
+    sampling(config, problems);
+    retries(config, problems);
+    rollouts::lint(config, problems);
+    not_in_force::lint(config, problems);
+}
+
+fn shadowed_routes(config: &Config, problems: &mut Problems) {
+    let list = Path::ROOT.key("services");
+    let mut seen: HashMap<(String, &str), (usize, usize)> = HashMap::new();
+    for (index, service) in config.services.iter().flatten().enumerate() {
+        for (number, route) in service.routes.iter().flatten().enumerate() {
+            let host = route.host.as_deref().unwrap_or("").to_ascii_lowercase();
+            let prefix = route.path_prefix.as_deref().unwrap_or("/");
+            let earlier = *seen.entry((host, prefix)).or_insert((index, number));
+            if earlier != (index, number) {
+                let (service, route) = earlier;
+                let message = format!("this route never matches: services[{service}].routes[{route}] is the same");
+                let help = "remove one of the two, or tell them apart by host or prefix";
+                let at = list.index(index);
+                problems.at(&rules::SHADOWED_ROUTE, &at.key("routes").index(number), message, help);
+            }
+        }
+    }
+}
+
+fn trust(config: &Config, problems: &mut Problems) {
+    let list = Path::ROOT.key("listeners");
+    for (index, listener) in config.listeners.iter().flatten().enumerate() {
+        let ranges = listener.trust.iter().filter_map(|trust| trust.addresses.as_deref()).flatten();
+        for (number, range) in ranges.enumerate() {
+            if range.parse::<ipnet::IpNet>().is_ok_and(|range| range.prefix_len() == 0) {
+                let at = list.index(index);
+                let at = at.key("trust");
+                let message = "everyone may pick a backend and have every request traced, by sending a mark";
+                let help = "name the ranges of the peers that set marks";
+                problems.at(&rules::TRUSTS_EVERYONE, &at.key("addresses").index(number), message, help);
+            }
+        }
+    }
+}
+
+fn sampling(config: &Config, problems: &mut Problems) {
+    let canary = config.telemetry.as_ref().and_then(|telemetry| telemetry.sampling.as_ref()?.canary);
+    if canary.is_some_and(|share| share.0 < 1.0) {
+        let at = Path::ROOT.key("telemetry");
+        let message = "canary requests are few: those not sampled are missed when a patch is judged";
+        let help = "leave it out for 1.0, unless the collector cannot take it";
+        problems.at(&rules::CANARY_SAMPLING_BELOW_100, &at.key("sampling").key("canary"), message, help);
+    }
+}
+
+fn retries(config: &Config, problems: &mut Problems) {
+    const UNSAFE: [&str; 4] = ["POST", "PATCH", "PUT", "DELETE"];
+    let list = Path::ROOT.key("services");
+    for (index, service) in config.services.iter().flatten().enumerate() {
+        let methods = service.retry.iter().filter_map(|retry| retry.methods.as_deref()).flatten();
+        for (number, method) in methods.enumerate().filter(|(_, method)| UNSAFE.contains(&method.as_str())) {
+            let at = list.index(index);
+            let at = at.key("retry");
+            let message = format!("a retried {method} may be carried out twice");
+            let help = "retry it only if every backend recognises a repeated request";
+            problems.at(&rules::RETRY_ON_UNSAFE_METHOD, &at.key("methods").index(number), message, help);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Fields that are accepted and checked, but that this version does not act on. When one begins to act, its line here
+//! goes.
+
+use crate::problem::{Path, Problems};
+use crate::raw::{Config, Rollout};
+use crate::rules;
+
+pub(super) fn lint(config: &Config, problems: &mut Problems) {
+    let root = Path::ROOT;
+    let list = root.key("services");
+    for (index, service) in config.services.iter().flatten().enumerate() {
+        let at = list.index(index);
+        note(service.retry.is_some(), "retry", "requests are not retried", &at, problems);
+        note(service.hedge.is_some(), "hedge", "requests are not hedged", &at, problems);
+    }
+    let list = root.key("rollouts");
+    for (index, rollout) in config.rollouts.iter().flatten().enumerate() {
+        self::rollout(rollout, &list.index(index), problems);
+    }
+    note(config.admin.is_some(), "admin", "there is no admin API", &root, problems);
+}
+
+fn rollout(rollout: &Rollout, at: &Path<'_>, problems: &mut Problems) {
+    let stages = rollout.stages.as_deref().unwrap_or_default();
+    let list = at.key("stages");
+    if stages.len() > 1 {
+        let message = "stages after the first are accepted and have no effect yet: the rollout stays at its first";
+        problems.at(&rules::NOT_IN_FORCE, &list.index(1), message, HELP);
+    }
+    if let Some(held) = stages.iter().position(|stage| stage.hold.is_some()) {
+        note(true, "hold", "the rollout stays at its first stage", &list.index(held), problems);
+    }
+    note(rollout.gates.is_some(), "gates", "nothing is measured against them", at, problems);
+    note(rollout.on_fail.is_some(), "on_fail", "no gate fails", at, problems);
+}
+
+const HELP: &str = "nothing need be done; do not rely on it";
+
+fn note(given: bool, name: &'static str, effect: &str, at: &Path<'_>, problems: &mut Problems) {
+    if given {
+        let message = format!("`{name}` is accepted and has no effect yet: {effect}");
+        problems.at(&rules::NOT_IN_FORCE, &at.key(name), message, HELP);
+    }
+}

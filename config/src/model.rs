@@ -1,0 +1,187 @@
+//! Stage 2's result: the configuration with every default in place and every value checked, still declarative.
+//!
+//! Only a file without errors has one. What the data plane takes as it is, is of [`snapshot`](crate::snapshot)'s types.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode, Uri};
+
+use crate::routes::HostPattern;
+use crate::snapshot::{AssignRule, Drain, Exposure, Fallback, Listener, RequestMatch, Telemetry, Timeouts};
+
+/// A configuration without errors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Hex digest of the file as written: equal on every gateway that was given the same file.
+    pub digest: String,
+    /// Data-plane threads; `None`: one a core.
+    pub workers: Option<NonZeroUsize>,
+    /// At least one.
+    pub listeners: Vec<Arc<Listener>>,
+    /// At least one.
+    pub services: Vec<Service>,
+    /// In order of precedence.
+    pub rollouts: Vec<Rollout>,
+    /// Exporters and sampling.
+    pub telemetry: Telemetry,
+    /// Not in force yet.
+    pub admin: Option<Admin>,
+    /// Where the health endpoints are served.
+    pub health: SocketAddr,
+    /// How a stop goes on.
+    pub drain: Drain,
+}
+
+/// What routes lead to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// Its name.
+    pub name: Arc<str>,
+    /// At least one.
+    pub routes: Vec<Route>,
+    /// The version that stable runs.
+    pub version: Arc<str>,
+    /// Stable's addresses, at least one.
+    pub endpoints: Vec<SocketAddr>,
+    /// Whether marks in stable's responses are honoured.
+    pub may_mark: bool,
+    /// What a request gets whose hot-fix backend cannot be reached.
+    pub fallback: Fallback,
+    /// Bounds on a request's time.
+    pub timeouts: Timeouts,
+    /// Most that the percent rules of all its rollouts together may take.
+    pub max_exposure: Exposure,
+    /// Not in force yet.
+    pub retry: Option<Retry>,
+    /// Not in force yet.
+    pub hedge: Option<Hedge>,
+}
+
+/// A host and a path prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The host.
+    pub host: HostPattern,
+    /// Begins with `/`.
+    pub path_prefix: String,
+}
+
+/// When a request is sent again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Tries, the first included; at least 2.
+    pub attempts: u32,
+    /// Retries as a share of requests.
+    pub budget: f64,
+    /// What is retried.
+    pub on: Vec<RetryOn>,
+    /// Methods that are retried.
+    pub methods: Vec<Method>,
+}
+
+/// What is retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No connection.
+    ConnectFailure,
+    /// An HTTP/2 stream that the backend did not begin to process.
+    RefusedStream,
+    /// A connection that ended before the response's head.
+    Reset,
+    /// A status from 500 to 599.
+    Status(StatusCode),
+}
+
+/// When a slow request is sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hedge {
+    /// How long the first response is waited for; `None`: the backend's live 95th percentile.
+    pub after: Option<Duration>,
+    /// Hedges as a share of requests.
+    pub budget: f64,
+}
+
+/// The life of one patch as it is planned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rollout {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The name of a service of this model.
+    pub service: Arc<str>,
+    /// A legal mark value.
+    pub version: Arc<str>,
+    /// A legal mark value.
+    pub group: Arc<str>,
+    /// The hot-fix's addresses, at least one.
+    pub endpoints: Vec<SocketAddr>,
+    /// A mark must name this very version, too.
+    pub pin_version: bool,
+    /// Whether marks in the hot-fix's responses are honoured.
+    pub may_mark: bool,
+    /// Users or tenants that are never given the patch.
+    pub force_stable: Vec<RequestMatch>,
+    /// Rules of an edge, in order.
+    pub assign: Vec<AssignRule>,
+    /// Rising; none: the patch is reached by marks and rules alone.
+    pub stages: Vec<Stage>,
+    /// Not in force yet.
+    pub gates: Gates,
+    /// Not in force yet.
+    pub on_fail: OnFail,
+}
+
+/// A percentage, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// Share of requests that percent rules give the patch.
+    pub exposure: Exposure,
+    /// How long the stage lasts at least. Not in force yet.
+    pub hold: Duration,
+}
+
+/// What stops a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Gates {
+    /// How much higher than stable's the error rate may be, from 0 to 1.
+    pub error_rate_worse_by: Option<f64>,
+    /// How many times stable's 99th percentile the patch's may be.
+    pub latency_p99_ratio: Option<f64>,
+    /// Least share of consistent responses, from 0 to 1.
+    pub consistency_at_least: Option<f64>,
+}
+
+/// What happens when a gate fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFail {
+    /// The patch is withdrawn.
+    Rollback,
+    /// The rollout stays where it is.
+    Freeze,
+}
+
+/// The admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where the event log lives.
+    pub store: Store,
+}
+
+/// Where the event log lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// A data directory.
+    File(PathBuf),
+    /// A stream of NATS JetStream.
+    Jetstream {
+        /// `nats://HOST:PORT`.
+        url: Uri,
+        /// The stream's name.
+        stream: String,
+    },
+}

@@ -1,0 +1,104 @@
+//! Stage 1: the file exactly as it is written.
+//!
+//! Every field is optional here, so that the next stage can report what is missing together with all else. The doc
+//! comments are what the JSON Schema shows to the people who write these files.
+
+mod listener;
+pub(crate) mod read;
+mod rollout;
+pub(crate) mod scalar;
+mod service;
+mod telemetry;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, Trust};
+pub(crate) use rollout::{AssignRule, Condition, Gates, LatencyGate, OnFail, RequestRule, Rollout, Stage};
+use scalar::{Duration, Workers};
+pub(crate) use service::{Fallback, Hedge, Retry, Route, Service, Stable, Timeouts};
+pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, Telemetry, Trace};
+
+/// The configuration of patchgate. `${NAME}` and `${NAME:-default}` anywhere in the file are replaced by environment
+/// variables; `$${` is a literal `${`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "patchgate configuration")]
+pub(crate) struct Config {
+    /// Data-plane threads: `auto` for one a core, or a number.
+    #[schemars(extend("default" = "auto"))]
+    pub(crate) workers: Option<Workers>,
+    /// Sockets to listen on. Plaintext ones take HTTP/1.1 and HTTP/2 (prior knowledge) on one port.
+    #[schemars(required, length(min = 1))]
+    pub(crate) listeners: Option<Vec<Listener>>,
+    /// What routes lead to.
+    #[schemars(required, length(min = 1))]
+    pub(crate) services: Option<Vec<Service>>,
+    /// Hot-fixes under test, in order of precedence.
+    pub(crate) rollouts: Option<Vec<Rollout>>,
+    /// Exporters and sampling.
+    pub(crate) telemetry: Option<Telemetry>,
+    /// How trace contexts are written.
+    pub(crate) trace: Option<Trace>,
+    /// The admin API and its event log. Accepted, but without effect in this version.
+    pub(crate) admin: Option<Admin>,
+    /// `/livez`, `/readyz`, `/startupz` and `/metrics`: no secrets, no writes.
+    pub(crate) health: Option<Health>,
+    /// How a stop goes on.
+    pub(crate) drain: Option<Drain>,
+}
+
+/// The admin API and its event log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// `IP:PORT` to listen on.
+    #[schemars(required)]
+    pub(crate) address: Option<String>,
+    /// Where the event log lives.
+    #[schemars(required)]
+    pub(crate) store: Option<Store>,
+}
+
+/// Where the event log lives.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Store {
+    /// A data directory on this machine.
+    File(String),
+    /// A replicated stream of NATS JetStream.
+    Jetstream(Jetstream),
+}
+
+/// A replicated stream of NATS JetStream.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Jetstream {
+    /// `nats://HOST:PORT`.
+    #[schemars(required)]
+    pub(crate) url: Option<String>,
+    /// The stream's name.
+    #[schemars(required)]
+    pub(crate) stream: Option<String>,
+}
+
+/// The health endpoints.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Health {
+    /// `IP:PORT` to listen on.
+    #[schemars(extend("default" = "127.0.0.1:9902"))]
+    pub(crate) address: Option<String>,
+}
+
+/// How a stop goes on.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drain {
+    /// From "not ready" to the first `Connection: close`: time for load balancers to look away.
+    #[schemars(extend("default" = "5s"))]
+    pub(crate) delay: Option<Duration>,
+    /// From then to the hard end.
+    #[schemars(extend("default" = "30s"))]
+    pub(crate) timeout: Option<Duration>,
+}

@@ -1,0 +1,117 @@
+//! `services[]` as written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::scalar::{Duration, HedgeAfter, Percent, Share};
+
+/// What routes lead to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    /// Its name in logs and metrics.
+    #[schemars(required)]
+    pub(crate) name: Option<String>,
+    /// What is routed here.
+    #[schemars(required, length(min = 1))]
+    pub(crate) routes: Option<Vec<Route>>,
+    /// The version in force.
+    #[schemars(required)]
+    pub(crate) stable: Option<Stable>,
+    /// What a request gets whose hot-fix backend cannot be reached.
+    #[schemars(extend("default" = "stable"))]
+    pub(crate) fallback: Option<Fallback>,
+    /// Bounds on a request's time.
+    pub(crate) timeouts: Option<Timeouts>,
+    /// Most of this service's requests that percent rules of all its rollouts together may give to patches.
+    #[schemars(extend("default" = "100%"))]
+    pub(crate) max_exposure: Option<Percent>,
+    /// When a request is sent again. Accepted, but without effect in this version.
+    pub(crate) retry: Option<Retry>,
+    /// When a slow request is sent a second time. Accepted, but without effect in this version.
+    pub(crate) hedge: Option<Hedge>,
+}
+
+/// A host and a path. The most specific host wins, then the longest prefix.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Route {
+    /// `a.example.com`, or `*.example.com` for every host below; no port. Absent: any host.
+    pub(crate) host: Option<String>,
+    /// Beginning of the path, by whole segments: `/pay` is `/pay` and `/pay/now`, not `/payments`.
+    #[schemars(extend("default" = "/"))]
+    pub(crate) path_prefix: Option<String>,
+}
+
+/// The version in force.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stable {
+    /// The version it runs.
+    #[schemars(required)]
+    pub(crate) version: Option<String>,
+    /// Its addresses, `IP:PORT` each.
+    #[schemars(required, length(min = 1))]
+    pub(crate) endpoints: Option<Vec<String>>,
+    /// Whether marks in its responses are honoured.
+    #[schemars(extend("default" = true))]
+    pub(crate) may_mark: Option<bool>,
+}
+
+/// What a request gets whose hot-fix backend cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fallback {
+    /// The stable backend.
+    Stable,
+    /// An error, 503.
+    Fail,
+}
+
+/// Bounds on a request's time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timeouts {
+    /// TCP connect to an endpoint.
+    #[schemars(extend("default" = "1s"))]
+    pub(crate) connect: Option<Duration>,
+    /// From the request being sent to the response's head.
+    #[schemars(extend("default" = "15s"))]
+    pub(crate) first_byte: Option<Duration>,
+    /// Longest pause between two pieces of a response body.
+    #[schemars(extend("default" = "60s"))]
+    pub(crate) idle: Option<Duration>,
+    /// The whole request.
+    #[schemars(extend("default" = "60s"))]
+    pub(crate) total: Option<Duration>,
+}
+
+/// When a request is sent again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retry {
+    /// Tries of one request, the first included.
+    #[schemars(extend("default" = 2), range(min = 2, max = 10))]
+    pub(crate) attempts: Option<u32>,
+    /// Retries as a share of requests.
+    #[schemars(extend("default" = 0.2))]
+    pub(crate) budget: Option<Share>,
+    /// What is retried: `connect_failure`, `refused_stream`, `reset`, or a status from 500 to 599.
+    #[schemars(extend("default" = ["connect_failure", "refused_stream", "reset"]))]
+    pub(crate) on: Option<Vec<String>>,
+    /// Methods that are retried.
+    #[schemars(extend("default" = ["GET", "HEAD", "OPTIONS", "TRACE"]))]
+    pub(crate) methods: Option<Vec<String>>,
+}
+
+/// When a slow request is sent a second time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hedge {
+    /// How long the first response is waited for.
+    #[schemars(extend("default" = "p95"))]
+    pub(crate) after: Option<HedgeAfter>,
+    /// Hedges as a share of requests.
+    #[schemars(extend("default" = 0.05))]
+    pub(crate) budget: Option<Share>,
+}

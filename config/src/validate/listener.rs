@@ -1,0 +1,115 @@
+//! `listeners`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::names::unique;
+use super::values::{count, each, name, non_zero, not_empty, range, required, seconds, socket};
+use crate::problem::{Path, Problems};
+use crate::raw;
+use crate::rules;
+use crate::snapshot::{Forwarded, HeaderPolicy, Limits, Listener};
+
+/// A request line and a `host` header need some room.
+const LEAST_HEADER_BYTES: u64 = 1024;
+/// Each connection may make patchgate keep this much.
+const MOST_HEADER_BYTES: u64 = 16 << 20;
+
+pub(super) fn listeners(
+    list: Option<&[raw::Listener]>,
+    at: &Path<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Arc<Listener>>> {
+    let Some(list) = list else {
+        let help = "add `listeners: [{ name: web, address: 127.0.0.1:8080 }]`";
+        problems.at(&rules::MISSING_FIELD, at, "`listeners` is missing: nothing would be served", help);
+        return None;
+    };
+    unique("listeners", list.iter().map(|listener| listener.name.as_deref()), at, problems);
+    let list = not_empty(list, at, "add a listener, such as { name: web, address: 127.0.0.1:8080 }", problems)?;
+    each(list, at, problems, listener)
+}
+
+fn listener(raw: &raw::Listener, at: &Path<'_>, problems: &mut Problems) -> Option<Arc<Listener>> {
+    let name = required(&raw.name, at, "name", "give the listener a name, such as web", problems)
+        .and_then(|text| name(text, &at.key("name"), problems));
+    let address = required(&raw.address, at, "address", "write IP:PORT, such as 127.0.0.1:8080", problems)
+        .and_then(|text| socket(text, &at.key("address"), problems));
+    let trust = trust(raw.trust.as_ref(), &at.key("trust"), problems);
+    let limits = limits(raw.limits.as_ref(), &at.key("limits"), problems);
+    let carriers = raw.trust.as_ref().and_then(|trust| trust.carriers.as_deref()).unwrap_or_default();
+    Some(Arc::new(Listener {
+        name: name?.as_ref().to_owned(),
+        address: address?,
+        trust: trust?,
+        baggage: carriers.contains(&raw::Carrier::Baggage),
+        assign: raw.assign.unwrap_or(false),
+        limits: limits?,
+        headers: headers(raw.headers.as_ref()),
+    }))
+}
+
+fn trust(raw: Option<&raw::Trust>, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<IpNet>> {
+    match raw.and_then(|trust| trust.addresses.as_deref()) {
+        Some(ranges) => each(ranges, &at.key("addresses"), problems, |text, at, problems| range(text, at, problems)),
+        None => Some(loopback().to_vec()),
+    }
+}
+
+fn loopback() -> [IpNet; 2] {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    [IpNet::V4(v4), IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128))]
+}
+
+fn limits(raw: Option<&raw::Limits>, at: &Path<'_>, problems: &mut Problems) -> Option<Limits> {
+    let default = raw::Limits::default();
+    let raw = raw.unwrap_or(&default);
+    let connections = count(raw.connections.map(u64::from), 20_000, &at.key("connections"), problems);
+    let header_bytes = header_bytes(raw, at, problems);
+    let header_count = count(raw.header_count.map(u64::from), 100, &at.key("header_count"), problems);
+    let header_timeout = non_zero(raw.header_timeout, seconds(10), &at.key("header_timeout"), problems);
+    let body_idle = non_zero(raw.body_idle_timeout, seconds(30), &at.key("body_idle_timeout"), problems);
+    let idle = non_zero(raw.idle_timeout, seconds(75), &at.key("idle_timeout"), problems);
+    let streams = count(raw.streams.map(u64::from), 128, &at.key("streams"), problems);
+    Some(Limits {
+        connections: usize::try_from(connections?).ok()?,
+        header_bytes: usize::try_from(header_bytes?).ok()?,
+        header_count: usize::try_from(header_count?).ok()?,
+        header_timeout: header_timeout?,
+        body_idle_timeout: body_idle?,
+        idle_timeout: idle?,
+        streams: u32::try_from(streams?).ok()?,
+    })
+}
+
+fn header_bytes(raw: &raw::Limits, at: &Path<'_>, problems: &mut Problems) -> Option<u64> {
+    let bytes = raw.header_bytes.map_or(64 << 10, |size| size.0);
+    if (LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&bytes) {
+        return Some(bytes);
+    }
+    let message = format!("a bound of {bytes} bytes for a request's head");
+    problems.at(&rules::OUT_OF_RANGE, &at.key("header_bytes"), message, "write a size from 1KiB to 16MiB");
+    None
+}
+
+fn headers(raw: Option<&raw::Headers>) -> HeaderPolicy {
+    let default = raw::Headers::default();
+    let raw = raw.unwrap_or(&default);
+    HeaderPolicy {
+        x_forwarded: raw.x_forwarded.map_or(Forwarded::Append, forwarded),
+        forwarded: raw.forwarded.map_or(Forwarded::Remove, forwarded),
+        via: raw.via.unwrap_or(true),
+        request_id: raw.request_id.unwrap_or(true),
+        expose_trace: raw.expose_trace.unwrap_or(false),
+    }
+}
+
+const fn forwarded(raw: raw::Forwarded) -> Forwarded {
+    match raw {
+        raw::Forwarded::Append => Forwarded::Append,
+        raw::Forwarded::Replace => Forwarded::Replace,
+        raw::Forwarded::Remove => Forwarded::Remove,
+    }
+}

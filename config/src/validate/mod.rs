@@ -1,0 +1,130 @@
+//! Stage 2: raw → [`model`](crate::model). Collects every problem, and never stops at the first.
+//!
+//! Each function takes a piece as written and its path, notes what is wrong with it, and returns the piece's model if
+//! nothing is. There is a whole model only if there is no error anywhere.
+
+mod listener;
+mod names;
+mod rollout;
+mod service;
+mod telemetry;
+mod values;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use crate::model::{Admin, Model, Store};
+use crate::problem::{Path, Problems};
+use crate::raw::scalar::Workers;
+use crate::raw::{self, Config};
+use crate::rules;
+use crate::snapshot::Drain;
+use names::Addresses;
+use values::{non_zero, required, seconds, socket, text};
+
+/// Most data-plane threads.
+const MAX_WORKERS: u32 = 1024;
+
+/// Checks all of `config`. `services_cut`: a service could not be read, so a reference to it proves nothing.
+pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, problems: &mut Problems) -> Option<Model> {
+    let root = Path::ROOT;
+    let workers = workers(config.workers, problems);
+    let listeners = listener::listeners(config.listeners.as_deref(), &root.key("listeners"), problems);
+    let services = service::services(config.services.as_deref(), &root.key("services"), problems);
+    let rollouts = rollout::rollouts(config.rollouts.as_deref().unwrap_or_default(), &root.key("rollouts"), problems);
+    if !services_cut {
+        names::references(config, problems);
+    }
+    let telemetry =
+        telemetry::telemetry(config.telemetry.as_ref(), config.trace.as_ref(), &root.key("telemetry"), problems);
+    let admin = config.admin.as_ref().map(|admin| self::admin(admin, &root.key("admin"), problems));
+    let health = health(config.health.as_ref(), &root.key("health"), problems);
+    let drain = drain(config.drain.as_ref(), &root.key("drain"), problems);
+    addresses(config, problems);
+    Some(Model {
+        digest,
+        workers: workers?,
+        listeners: listeners?,
+        services: services?,
+        rollouts: rollouts?,
+        telemetry: telemetry?,
+        admin: match admin {
+            Some(admin) => Some(admin?),
+            None => None,
+        },
+        health: health?,
+        drain: drain?,
+    })
+}
+
+/// The outer `None`: an error.
+fn workers(workers: Option<Workers>, problems: &mut Problems) -> Option<Option<NonZeroUsize>> {
+    match workers.unwrap_or(Workers::Auto) {
+        Workers::Auto => Some(None),
+        Workers::Count(count) if (1..=MAX_WORKERS).contains(&count) => Some(NonZeroUsize::new(count as usize)),
+        Workers::Count(count) => {
+            let help = format!("write `auto`, or a number from 1 to {MAX_WORKERS}");
+            problems.at(&rules::OUT_OF_RANGE, &Path::ROOT.key("workers"), format!("{count} workers"), help);
+            None
+        }
+    }
+}
+
+fn health(health: Option<&raw::Health>, at: &Path<'_>, problems: &mut Problems) -> Option<SocketAddr> {
+    match health.and_then(|health| health.address.as_deref()) {
+        Some(address) => socket(address, &at.key("address"), problems),
+        None => Some(SocketAddr::from(names::DEFAULT_HEALTH)),
+    }
+}
+
+fn drain(drain: Option<&raw::Drain>, at: &Path<'_>, problems: &mut Problems) -> Option<Drain> {
+    let timeout = drain.and_then(|drain| drain.timeout);
+    Some(Drain {
+        // No wait is a choice; no time to end in is not.
+        delay: drain.and_then(|drain| drain.delay).map_or(seconds(5), |delay| delay.0),
+        timeout: non_zero(timeout, seconds(30), &at.key("timeout"), problems)?,
+    })
+}
+
+fn admin(admin: &raw::Admin, at: &Path<'_>, problems: &mut Problems) -> Option<Admin> {
+    let address = required(&admin.address, at, "address", "write IP:PORT, such as 127.0.0.1:9901", problems)
+        .and_then(|address| socket(address, &at.key("address"), problems));
+    let help = "write { file: PATH }, or { jetstream: { url: nats://HOST:PORT, stream: NAME } }";
+    let store = required(&admin.store, at, "store", help, problems)
+        .and_then(|store| self::store(store, &at.key("store"), problems));
+    Some(Admin { address: address?, store: store? })
+}
+
+fn store(store: &raw::Store, at: &Path<'_>, problems: &mut Problems) -> Option<Store> {
+    match store {
+        raw::Store::File(path) => {
+            text(path, &at.key("file"), "the data directory", problems).map(|path| Store::File(PathBuf::from(&*path)))
+        }
+        raw::Store::Jetstream(jetstream) => {
+            let at = at.key("jetstream");
+            let url = required(&jetstream.url, &at, "url", "write nats://HOST:PORT", problems)
+                .and_then(|url| values::uri(url, "nats", &at.key("url"), problems));
+            let stream = required(&jetstream.stream, &at, "stream", "name the stream", problems)
+                .and_then(|stream| values::name(stream, &at.key("stream"), problems));
+            Some(Store::Jetstream { url: url?, stream: stream?.as_ref().to_owned() })
+        }
+    }
+}
+
+/// Each address is listened on once, whoever listens.
+fn addresses(config: &Config, problems: &mut Problems) {
+    let root = Path::ROOT;
+    let mut taken = Addresses::default();
+    let list = root.key("listeners");
+    for (index, listener) in config.listeners.iter().flatten().enumerate() {
+        let owner = listener.name.as_deref().map_or("a listener".to_owned(), |name| format!("listener `{name}`"));
+        taken.take(listener.address.as_deref(), owner, &list.index(index).key("address"), problems);
+    }
+    let admin = config.admin.as_ref().and_then(|admin| admin.address.as_deref());
+    taken.take(admin, "admin".to_owned(), &root.key("admin").key("address"), problems);
+    let health = config.health.as_ref().and_then(|health| health.address.as_deref());
+    let default = SocketAddr::from(names::DEFAULT_HEALTH).to_string();
+    let owner = "health".to_owned();
+    taken.take(Some(health.unwrap_or(&default)), owner, &root.key("health").key("address"), problems);
+}

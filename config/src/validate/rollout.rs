@@ -1,0 +1,164 @@
+//! `rollouts`.
+
+use std::time::Duration;
+
+use super::names::unique;
+use super::values::{
+    cookie_name, each, endpoints, header_name, mark, name, non_zero, query_name, range, required, text,
+};
+use crate::model::{Gates, OnFail, Rollout, Stage};
+use crate::problem::{Path, Problems};
+use crate::raw;
+use crate::raw::scalar::Percent;
+use crate::rules;
+use crate::snapshot::{AssignRule, Exposure, RequestMatch, StickyKey};
+
+pub(super) fn rollouts(list: &[raw::Rollout], at: &Path<'_>, problems: &mut Problems) -> Option<Vec<Rollout>> {
+    unique("rollouts", list.iter().map(|rollout| rollout.name.as_deref()), at, problems);
+    each(list, at, problems, rollout)
+}
+
+fn rollout(raw: &raw::Rollout, at: &Path<'_>, problems: &mut Problems) -> Option<Rollout> {
+    let name = required(&raw.name, at, "name", "give the rollout a name", problems)
+        .and_then(|text| name(text, &at.key("name"), problems));
+    let service = required(&raw.service, at, "service", "name the service that is patched", problems);
+    let version = required(&raw.version, at, "version", "name the patch's version, such as v2.1.3-alpha", problems)
+        .and_then(|text| mark(text, &at.key("version"), problems));
+    let group = required(&raw.group, at, "group", "name the lane it is tested in, such as backend-canary", problems)
+        .and_then(|text| mark(text, &at.key("group"), problems));
+    let endpoints = required(&raw.endpoints, at, "endpoints", "name at least one IP:PORT of the hot-fix", problems)
+        .and_then(|list| endpoints(list, &at.key("endpoints"), problems));
+    let force_stable = raw.force_stable.as_deref().unwrap_or_default();
+    let force_stable = each(force_stable, &at.key("force_stable"), problems, request_rule);
+    let assign = each(raw.assign.as_deref().unwrap_or_default(), &at.key("assign"), problems, assign_rule);
+    let stages = stages(raw.stages.as_deref().unwrap_or_default(), &at.key("stages"), problems);
+    let gates = match &raw.gates {
+        Some(raw) => gates(raw, &at.key("gates"), problems),
+        None => Some(Gates::default()),
+    };
+    Some(Rollout {
+        name: name?,
+        service: service?.as_str().into(),
+        version: version?,
+        group: group?,
+        endpoints: endpoints?,
+        pin_version: raw.pin_version.unwrap_or(false),
+        may_mark: raw.may_mark.unwrap_or(true),
+        force_stable: force_stable?,
+        assign: assign?,
+        stages: stages?,
+        gates: gates?,
+        on_fail: match raw.on_fail {
+            None | Some(raw::OnFail::Rollback) => OnFail::Rollback,
+            Some(raw::OnFail::Freeze) => OnFail::Freeze,
+        },
+    })
+}
+
+fn request_rule(raw: &raw::RequestRule, at: &Path<'_>, problems: &mut Problems) -> Option<RequestMatch> {
+    match raw {
+        raw::RequestRule::Header(condition) => header(condition, &at.key("header"), problems),
+        raw::RequestRule::Cookie(condition) => cookie(condition, &at.key("cookie"), problems),
+        raw::RequestRule::Query(condition) => query(condition, &at.key("query"), problems),
+        raw::RequestRule::Address(text) => range(text, &at.key("address"), problems).map(RequestMatch::Address),
+    }
+}
+
+fn assign_rule(raw: &raw::AssignRule, at: &Path<'_>, problems: &mut Problems) -> Option<AssignRule> {
+    let matched = match raw {
+        raw::AssignRule::Header(condition) => header(condition, &at.key("header"), problems),
+        raw::AssignRule::Cookie(condition) => cookie(condition, &at.key("cookie"), problems),
+        raw::AssignRule::Query(condition) => query(condition, &at.key("query"), problems),
+        raw::AssignRule::Address(text) => range(text, &at.key("address"), problems).map(RequestMatch::Address),
+        raw::AssignRule::Percent(rule) => {
+            let key = sticky_key(rule.key.as_deref(), &at.key("percent").key("key"), problems);
+            return key.map(AssignRule::Percent);
+        }
+    };
+    matched.map(AssignRule::Match)
+}
+
+fn condition<'r>(raw: &'r raw::Condition, at: &Path<'_>, problems: &mut Problems) -> Option<&'r str> {
+    let name = required(&raw.name, at, "name", "name what is looked at; `equals` is optional", problems);
+    if let Some(equals) = &raw.equals {
+        text(equals, &at.key("equals"), "the value", problems)?;
+    }
+    name.map(String::as_str)
+}
+
+fn header(raw: &raw::Condition, at: &Path<'_>, problems: &mut Problems) -> Option<RequestMatch> {
+    let name = header_name(condition(raw, at, problems)?, &at.key("name"), problems)?;
+    Some(RequestMatch::Header(name, raw.equals.clone()))
+}
+
+fn cookie(raw: &raw::Condition, at: &Path<'_>, problems: &mut Problems) -> Option<RequestMatch> {
+    let name = cookie_name(condition(raw, at, problems)?, &at.key("name"), problems)?;
+    Some(RequestMatch::Cookie(name, raw.equals.clone()))
+}
+
+fn query(raw: &raw::Condition, at: &Path<'_>, problems: &mut Problems) -> Option<RequestMatch> {
+    let name = query_name(condition(raw, at, problems)?, &at.key("name"), problems)?;
+    Some(RequestMatch::Query(name, raw.equals.clone()))
+}
+
+fn sticky_key(key: Option<&str>, at: &Path<'_>, problems: &mut Problems) -> Option<StickyKey> {
+    match key.unwrap_or("random").split_once(':') {
+        Some(("cookie", name)) => cookie_name(name, at, problems).map(StickyKey::Cookie),
+        Some(("header", name)) => header_name(name, at, problems).map(StickyKey::Header),
+        None if key == Some("address") => Some(StickyKey::ClientAddress),
+        None if key.is_none_or(|key| key == "random") => Some(StickyKey::Random),
+        _ => {
+            let message = format!("`{}` is not a key", key.unwrap_or_default());
+            problems.at(&rules::INVALID_VALUE, at, message, "write cookie:NAME, header:NAME, address or random");
+            None
+        }
+    }
+}
+
+fn stages(list: &[raw::Stage], at: &Path<'_>, problems: &mut Problems) -> Option<Vec<Stage>> {
+    let mut reached: Option<Percent> = None;
+    each(list, at, problems, |raw, at, problems| {
+        let percent = required(&raw.percent, at, "percent", "say how many requests get the patch", problems);
+        let hold = non_zero(raw.hold, Duration::ZERO, &at.key("hold"), problems);
+        let percent = *percent?;
+        if let Some(before) = reached.filter(|&before| percent <= before) {
+            let message = format!("{percent} does not rise above the {before} of the stages before");
+            let help = "order the stages by percent; a rollout that must fall is paused or aborted";
+            problems.at(&rules::STAGES_NOT_RISING, &at.key("percent"), message, help);
+            return None;
+        }
+        reached = Some(percent);
+        Some(Stage { exposure: Exposure::from_millionths(percent.0), hold: hold? })
+    })
+}
+
+fn gates(raw: &raw::Gates, at: &Path<'_>, problems: &mut Problems) -> Option<Gates> {
+    let share = |percent: &Percent| f64::from(percent.0) / 1e6;
+    let error_rate = raw.error_rate.as_ref().map(|gate| {
+        let help = "say how much higher than stable's the error rate may be, such as 0.5%";
+        required(&gate.worse_by, &at.key("error_rate"), "worse_by", help, problems).map(share)
+    });
+    let latency = raw.latency_p99.as_ref().map(|gate| latency(gate, &at.key("latency_p99"), problems));
+    let consistency = raw.consistency.as_ref().map(|gate| {
+        let help = "say how many responses must be consistent, such as 99.9%";
+        required(&gate.at_least, &at.key("consistency"), "at_least", help, problems).map(share)
+    });
+    if [error_rate, latency, consistency].contains(&Some(None)) {
+        return None;
+    }
+    Some(Gates {
+        error_rate_worse_by: error_rate.flatten(),
+        latency_p99_ratio: latency.flatten(),
+        consistency_at_least: consistency.flatten(),
+    })
+}
+
+fn latency(gate: &raw::LatencyGate, at: &Path<'_>, problems: &mut Problems) -> Option<f64> {
+    let help = "say how many times stable's latency the patch's may be, such as 1.2";
+    let ratio = *required(&gate.ratio, at, "ratio", help, problems)?;
+    if (1.0..=100.0).contains(&ratio) {
+        return Some(ratio);
+    }
+    problems.at(&rules::OUT_OF_RANGE, &at.key("ratio"), format!("a ratio of {ratio}"), "write a number from 1 to 100");
+    None
+}

@@ -1,0 +1,166 @@
+//! `services`.
+
+use http::{Method, StatusCode};
+
+use super::names::unique;
+use super::values::{each, endpoints, host, name, non_zero, not_empty, path_prefix, required, seconds, text};
+use crate::model::{Hedge, Retry, RetryOn, Route, Service};
+use crate::problem::{Path, Problems};
+use crate::raw;
+use crate::raw::scalar::{HedgeAfter, Share};
+use crate::routes::HostPattern;
+use crate::rules;
+use crate::snapshot::{Exposure, Fallback, Timeouts};
+
+/// Most tries of one request.
+const MAX_ATTEMPTS: u32 = 10;
+
+pub(super) fn services(list: Option<&[raw::Service]>, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<Service>> {
+    let help = "add a service with `name`, `routes` and `stable`";
+    let Some(list) = list else {
+        problems.at(&rules::MISSING_FIELD, at, "`services` is missing: there is nowhere to lead requests", help);
+        return None;
+    };
+    unique("services", list.iter().map(|service| service.name.as_deref()), at, problems);
+    each(not_empty(list, at, help, problems)?, at, problems, service)
+}
+
+fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option<Service> {
+    let name = required(&raw.name, at, "name", "give the service a name", problems)
+        .and_then(|text| name(text, &at.key("name"), problems));
+    let help = "add `routes: [{ path_prefix: / }]` for everything, or name hosts and prefixes";
+    let routes = required(&raw.routes, at, "routes", help, problems)
+        .and_then(|list| not_empty(list, &at.key("routes"), help, problems))
+        .and_then(|list| each(list, &at.key("routes"), problems, route));
+    let stable = required(&raw.stable, at, "stable", "add `stable: { version: v1, endpoints: [IP:PORT] }`", problems)
+        .and_then(|raw| stable(raw, &at.key("stable"), problems));
+    let timeouts = timeouts(raw.timeouts.as_ref(), &at.key("timeouts"), problems);
+    let retry = raw.retry.as_ref().map(|raw| retry(raw, &at.key("retry"), problems));
+    let hedge = raw.hedge.as_ref().map(|raw| hedge(raw, &at.key("hedge"), problems));
+    let (version, endpoints) = stable?;
+    Some(Service {
+        name: name?,
+        routes: routes?,
+        version,
+        endpoints,
+        may_mark: raw.stable.as_ref().and_then(|stable| stable.may_mark).unwrap_or(true),
+        fallback: match raw.fallback {
+            None | Some(raw::Fallback::Stable) => Fallback::Stable,
+            Some(raw::Fallback::Fail) => Fallback::Fail,
+        },
+        timeouts: timeouts?,
+        max_exposure: raw.max_exposure.map_or(Exposure::ALL, |percent| Exposure::from_millionths(percent.0)),
+        retry: match retry {
+            Some(retry) => Some(retry?),
+            None => None,
+        },
+        hedge: match hedge {
+            Some(hedge) => Some(hedge?),
+            None => None,
+        },
+    })
+}
+
+fn route(raw: &raw::Route, at: &Path<'_>, problems: &mut Problems) -> Option<Route> {
+    let host = match &raw.host {
+        Some(text) => host(text, &at.key("host"), problems),
+        None => Some(HostPattern::Any),
+    };
+    let prefix = path_prefix(raw.path_prefix.as_deref().unwrap_or("/"), &at.key("path_prefix"), problems);
+    Some(Route { host: host?, path_prefix: prefix? })
+}
+
+type Stable = (std::sync::Arc<str>, Vec<std::net::SocketAddr>);
+
+fn stable(raw: &raw::Stable, at: &Path<'_>, problems: &mut Problems) -> Option<Stable> {
+    let version = required(&raw.version, at, "version", "name the version that stable runs", problems)
+        .and_then(|version| text(version, &at.key("version"), "the version", problems));
+    let endpoints = required(&raw.endpoints, at, "endpoints", "name at least one IP:PORT", problems)
+        .and_then(|list| endpoints(list, &at.key("endpoints"), problems));
+    Some((version?, endpoints?))
+}
+
+fn timeouts(raw: Option<&raw::Timeouts>, at: &Path<'_>, problems: &mut Problems) -> Option<Timeouts> {
+    let default = raw::Timeouts::default();
+    let raw = raw.unwrap_or(&default);
+    let connect = non_zero(raw.connect, seconds(1), &at.key("connect"), problems);
+    let first_byte = non_zero(raw.first_byte, seconds(15), &at.key("first_byte"), problems);
+    let idle = non_zero(raw.idle, seconds(60), &at.key("idle"), problems);
+    let total = non_zero(raw.total, seconds(60), &at.key("total"), problems);
+    Some(Timeouts { connect: connect?, first_byte: first_byte?, idle: idle?, total: total? })
+}
+
+fn retry(raw: &raw::Retry, at: &Path<'_>, problems: &mut Problems) -> Option<Retry> {
+    let attempts = raw.attempts.unwrap_or(2);
+    let attempts = (2..=MAX_ATTEMPTS).contains(&attempts).then_some(attempts);
+    if attempts.is_none() {
+        let message = "attempts count the first one, too";
+        let help = format!("write a number from 2 to {MAX_ATTEMPTS}, or leave `retry` out");
+        problems.at(&rules::OUT_OF_RANGE, &at.key("attempts"), message, help);
+    }
+    let budget = budget(raw.budget, 0.2, at, problems);
+    let on = match &raw.on {
+        Some(list) => not_empty(list, &at.key("on"), "name what is retried, or leave `retry` out", problems)
+            .and_then(|list| each(list, &at.key("on"), problems, retry_on)),
+        None => Some(vec![RetryOn::ConnectFailure, RetryOn::RefusedStream, RetryOn::Reset]),
+    };
+    let methods = match &raw.methods {
+        Some(list) => not_empty(list, &at.key("methods"), "name methods, or leave `retry` out", problems)
+            .and_then(|list| each(list, &at.key("methods"), problems, method)),
+        None => Some(vec![Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE]),
+    };
+    Some(Retry { attempts: attempts?, budget: budget?, on: on?, methods: methods? })
+}
+
+fn retry_on(raw: &String, at: &Path<'_>, problems: &mut Problems) -> Option<RetryOn> {
+    let status = || raw.parse::<StatusCode>().ok().filter(StatusCode::is_server_error).map(RetryOn::Status);
+    let on = match &**raw {
+        "connect_failure" => Some(RetryOn::ConnectFailure),
+        "refused_stream" => Some(RetryOn::RefusedStream),
+        "reset" => Some(RetryOn::Reset),
+        _ => status(),
+    };
+    if on.is_none() {
+        let help = "write connect_failure, refused_stream, reset, or a status from 500 to 599";
+        problems.at(&rules::INVALID_VALUE, at, format!("`{raw}` is nothing that can be retried"), help);
+    }
+    on
+}
+
+fn method(raw: &String, at: &Path<'_>, problems: &mut Problems) -> Option<Method> {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PUT,
+        Method::DELETE,
+        Method::POST,
+        Method::PATCH,
+    ];
+    let method = known.into_iter().find(|method| method.as_str() == raw);
+    if method.is_none() {
+        let help = "write an HTTP method in upper case, such as GET";
+        problems.at(&rules::INVALID_VALUE, at, format!("`{raw}` is not a method that can be retried"), help);
+    }
+    method
+}
+
+fn hedge(raw: &raw::Hedge, at: &Path<'_>, problems: &mut Problems) -> Option<Hedge> {
+    let budget = budget(raw.budget, 0.05, at, problems);
+    let after = match raw.after.unwrap_or(HedgeAfter::P95) {
+        HedgeAfter::P95 => None,
+        HedgeAfter::Delay(delay) => Some(non_zero(Some(delay), seconds(1), &at.key("after"), problems)?),
+    };
+    Some(Hedge { after, budget: budget? })
+}
+
+fn budget(raw: Option<Share>, default: f64, at: &Path<'_>, problems: &mut Problems) -> Option<f64> {
+    let budget = raw.map_or(default, |share| share.0);
+    if budget > 0.0 {
+        return Some(budget);
+    }
+    let help = "write a share above 0, or leave the block out";
+    problems.at(&rules::OUT_OF_RANGE, &at.key("budget"), "a budget of 0 allows nothing", help);
+    None
+}
