@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use patchgate_config::snapshot::BackendId;
 use tokio::time::Instant;
 
+use crate::capture::capture;
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
@@ -83,9 +84,12 @@ impl UploadBody {
 impl Streaming {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.deadline.set(Instant::now() + self.idle);
-                Poll::Ready(Some(Ok(frame.map_data(|data| data))))
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_trailers(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.exchange.upload.broken.set(true);
@@ -206,7 +210,7 @@ impl ResponseBody {
             Poll::Ready(Some(Ok(mut frame))) => {
                 *moved = true;
                 if let (Some(trailers), Some(exchange)) = (frame.trailers_mut(), &self.exchange) {
-                    exchange.capture(trailers, backend);
+                    capture(exchange, trailers, backend);
                     strip_trailers(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -6,18 +6,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, Version};
 use patchgate_config::routes::RouteId;
 use patchgate_config::snapshot::{BackendId, ServiceId};
 use tokio::time::Instant;
 
-use crate::commit::CommitGuard;
 use crate::commit::ledger::Attempts;
+use crate::commit::{CommitGuard, CommitPermit, Committed, Contender};
 use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::error::ProxyError;
 use crate::rollout::Decision;
-use crate::trust::{Flags, MarkField, SpanId, TraceId, TraceParent};
+use crate::trust::{Flags, SpanId, TraceId, TraceParent};
 use crate::worker::{Worker, WorkerSnapshot};
 
 /// A request in progress.
@@ -183,22 +183,11 @@ impl Exchange {
         TraceParent { trace_id: facts.trace.id, parent_id: span, flags: facts.trace.flags }
     }
 
-    /// Looks for a mark in a response's header or trailer fields.
-    pub(crate) fn capture(&self, fields: &HeaderMap, backend: BackendId) {
-        if !self.snapshot.config.backend(backend).may_mark {
-            return;
-        }
-        let result = match crate::trust::response_mark(fields) {
-            MarkField::Absent => return,
-            MarkField::Malformed => "malformed",
-            MarkField::Mark(_) if !self.worker().take_response_mark() => "over_rate",
-            MarkField::Mark(mark) => {
-                let mark = ResponseMark { group: mark.group().to_owned(), version: mark.version().to_owned() };
-                self.facts.borrow_mut().response_mark = Some(mark);
-                "honoured"
-            }
-        };
-        self.worker().telemetry.response_mark(result);
+    /// Spends a permit of this request on its answer, and counts that: the other side of
+    /// [`finish`](Self::finish), which counts the request's end.
+    pub(crate) fn answer<B>(&self, permit: CommitPermit<'_>, response: Response<B>) -> Committed<B> {
+        self.worker().telemetry.committed(permit.winner());
+        permit.answer(response)
     }
 
     /// Ends the request: the first call counts, later ones do nothing.
@@ -206,8 +195,8 @@ impl Exchange {
         if self.finished.replace(true) {
             return;
         }
-        if finish == Finish::ClientGone {
-            self.guard.client_gone();
+        if finish == Finish::ClientGone && self.guard.client_gone() {
+            self.worker().telemetry.committed(Contender::ClientGone);
         }
         let traffic = &self.connection.traffic;
         traffic.in_flight.set(traffic.in_flight.get() - 1);

@@ -54,5 +54,8 @@ mod forward;
 // 8 commit
 pub mod commit;
 
+// 9 capture
+mod capture;
+
 // 10 telemetry
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! What is kept of a panic in a request's task: a bounded pool of snapshots, filled without a lock.
 //!
-//! The hook takes the stack unresolved, since a first resolution reads the debug information for some 100 ms; whoever
-//! shows a snapshot resolves it, off the workers.
+//! The hook takes the stack unresolved, since a first resolution reads the debug information for some 100 ms; the
+//! control plane resolves it when it [logs](PanicSnapshot::log) the snapshot, off the workers.
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crossbeam_queue::ArrayQueue;
+use tokio::sync::Notify;
 
 /// Snapshots kept; the oldest goes first.
 const KEPT: usize = 64;
@@ -53,6 +54,7 @@ pub struct PanicSnapshot {
 pub struct PanicPool {
     kept: ArrayQueue<PanicSnapshot>,
     displaced: AtomicU64,
+    arrived: Notify,
 }
 
 /// What is known of the request that panicked.
@@ -88,9 +90,25 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
     done.ok()
 }
 
+impl PanicSnapshot {
+    /// Tells all of it, which resolves the stack: not for a worker's thread.
+    pub fn log(&self) {
+        tracing::error!(
+            panic = self.message,
+            place = self.place,
+            request = self.request_line,
+            decision = self.decision,
+            attempts = self.attempts,
+            trace_id = self.trace_id,
+            "a request's task panicked, it was answered 500:\n{}",
+            self.stack
+        );
+    }
+}
+
 impl Default for PanicPool {
     fn default() -> Self {
-        Self { kept: ArrayQueue::new(KEPT), displaced: AtomicU64::new(0) }
+        Self { kept: ArrayQueue::new(KEPT), displaced: AtomicU64::new(0), arrived: Notify::new() }
     }
 }
 
@@ -98,13 +116,6 @@ impl PanicPool {
     /// Keeps this thread's last panic as that of `request`.
     pub(crate) fn keep(&self, request: PanickedRequest) {
         let Some(raised) = LAST.take() else { return };
-        tracing::error!(
-            message = "a request's task panicked",
-            panic = raised.message,
-            place = raised.place,
-            request = request.request_line,
-            trace_id = request.trace_id,
-        );
         let snapshot = PanicSnapshot {
             at: SystemTime::now(),
             message: raised.message,
@@ -119,11 +130,17 @@ impl PanicPool {
             // Relaxed: a statistic.
             self.displaced.fetch_add(1, Ordering::Relaxed);
         }
+        self.arrived.notify_one();
     }
 
-    /// Takes what is kept, oldest first.
-    pub fn take(&self) -> Vec<PanicSnapshot> {
-        std::iter::from_fn(|| self.kept.pop()).collect()
+    /// The oldest panic that is kept, once there is one.
+    pub async fn next(&self) -> PanicSnapshot {
+        loop {
+            if let Some(snapshot) = self.kept.pop() {
+                return snapshot;
+            }
+            self.arrived.notified().await;
+        }
     }
 
     /// Snapshots that newer ones displaced.

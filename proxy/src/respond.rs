@@ -138,7 +138,7 @@ fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<Respon
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     drop(facts);
-    Some(permit.answer(head.map(|()| ResponseBody::local(text, Rc::clone(exchange)))))
+    Some(exchange.answer(permit, head.map(|()| ResponseBody::local(text, Rc::clone(exchange)))))
 }
 
 fn note_panic(exchange: &Exchange) {

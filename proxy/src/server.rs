@@ -166,9 +166,11 @@ impl Proxy {
     fn serve(&mut self, prepared: Prepared) {
         for name in prepared.closed {
             self.listening.retain(|listening| listening.listener.name != name);
+            tracing::info!(listener = name, "no longer listening");
             self.tell(|| Command::Close { name: name.clone() });
         }
         for (listening, shares) in prepared.opened {
+            tracing::info!(listener = listening.listener.name, address = %listening.address, "listening");
             self.listening.push(listening);
             for (worker, share) in self.workers.iter().zip(shares) {
                 // A worker that is gone has panicked outside any request; its end is reported at the drain.
@@ -237,11 +239,18 @@ fn spawn(
     Ok(WorkerHandle { commands, thread })
 }
 
+/// An accept loop; dropped, it ends.
+struct Accepting {
+    listener: String,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
 /// A worker's life: follow commands until the drain is done.
 async fn work(worker: Rc<Worker>, inbox: &mut mpsc::UnboundedReceiver<Command>) {
     tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
     let stack = stack();
-    let mut accepting: Vec<(String, oneshot::Sender<()>)> = Vec::new();
+    let mut accepting: Vec<Accepting> = Vec::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         let command = tokio::select! {
@@ -264,25 +273,29 @@ async fn work(worker: Rc<Worker>, inbox: &mut mpsc::UnboundedReceiver<Command>) 
                 };
                 let (stop, stopped) = oneshot::channel();
                 let handle = worker.listener(&bound.listener);
-                accepting.push((bound.listener.name.clone(), stop));
                 let stopped = async {
                     // Dropped or sent: both mean stop.
                     let _ = stopped.await;
                 };
-                tokio::task::spawn_local(accept(
-                    Rc::clone(&worker),
-                    handle,
-                    socket,
-                    bound.connections,
-                    stopped,
-                    stack.clone(),
-                ));
+                let task = accept(Rc::clone(&worker), handle, socket, bound.connections, stopped, stack.clone());
+                accepting.push(Accepting {
+                    listener: bound.listener.name.clone(),
+                    stop,
+                    task: tokio::task::spawn_local(task),
+                });
             }
-            Some(Command::Close { name }) => accepting.retain(|(open, _)| *open != name),
+            Some(Command::Close { name }) => accepting.retain(|open| open.listener != name),
             Some(Command::Drain { timeout, done }) => {
-                accepting.clear();
                 worker.drain();
-                if tokio::time::timeout(timeout, worker.no_connections()).await.is_err() {
+                let ended = async {
+                    for Accepting { stop, task, .. } in accepting.drain(..) {
+                        drop(stop);
+                        // A panic in it was printed by the hook.
+                        let _ = task.await;
+                    }
+                    worker.no_connections().await;
+                };
+                if tokio::time::timeout(timeout, ended).await.is_err() {
                     worker.end_drain();
                     // One turn for the answers to be written.
                     let _ = tokio::time::timeout(SECOND_CHANCE, worker.no_connections()).await;

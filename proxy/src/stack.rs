@@ -42,3 +42,6 @@ where
         // Attempts, and the commit of one of them.
         .service(forward)
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,8 +195,6 @@ impl Worker {
 
     /// Ready once no connection is open.
     pub(crate) async fn no_connections(&self) {
-        // Connections accepted just now are counted when their task first runs.
-        tokio::task::yield_now().await;
         while self.stop.connections.get() > 0 {
             self.stop.last_closed.notified().await;
         }

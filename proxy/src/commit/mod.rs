@@ -67,7 +67,8 @@ impl CommitGuard {
 
     /// Records that nobody is left to be answered; false if somebody answered before.
     pub fn client_gone(&self) -> bool {
-        self.claim(OPEN, Contender::ClientGone).is_ok()
+        let gone = Contender::ClientGone;
+        self.claim(OPEN, gone).is_ok() || self.claim(ABANDONED, gone).is_ok()
     }
 
     /// Takes over an answer whose winner gave its permit up. Of several one gets it.
@@ -100,6 +101,12 @@ impl Default for CommitGuard {
 // === impl CommitPermit ===
 
 impl CommitPermit<'_> {
+    /// Whose it is.
+    #[must_use]
+    pub fn winner(&self) -> Contender {
+        self.winner
+    }
+
     /// Spends the permit on a response.
     pub fn answer<B>(mut self, response: Response<B>) -> Committed<B> {
         self.used = true;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! OPEN ──try_commit──▶ won by a contender ──permit dropped──▶ ABANDONED ──reclaim──▶ RECLAIMED
-//!   └────client_gone──▶ CLIENT_GONE
+//!   └────client_gone──▶ CLIENT_GONE ◀──────────client_gone───────────┘
 //! ```
 //!
 //! Every state but `OPEN` and `ABANDONED` is final. A value names its winner, so that nothing else has to be published

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::headers::{Exposed, rewrite_response};
 use super::outbound::Outbound;
 use crate::body::ResponseBody;
+use crate::capture::capture;
 use crate::commit::ledger::End;
 use crate::commit::{Committed, Contender};
 use crate::error::ProxyError;
@@ -162,7 +163,7 @@ pub(super) fn commit(
         end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamSwitched.code()));
         return Err(ProxyError::UpstreamSwitched);
     }
-    exchange.capture(response.headers(), backend);
+    capture(exchange, response.headers(), backend);
     let Ok(permit) = exchange.guard.try_commit(Contender::Attempt(attempt)) else {
         end(exchange, attempt, End::Lost, None);
         return Err(ProxyError::Abandoned);
@@ -181,7 +182,7 @@ pub(super) fn commit(
     facts.status = Some(status);
     drop(facts);
     let body = ResponseBody::upstream(body, lease, backend, timeouts.idle, Rc::clone(exchange));
-    Ok(permit.answer(Response::from_parts(head, body)))
+    Ok(exchange.answer(permit, Response::from_parts(head, body)))
 }
 
 /// What the client may see of the trace.

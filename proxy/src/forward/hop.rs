@@ -4,8 +4,8 @@
 //! One pass over the names finds what is there; most requests have at most one such field.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -43,13 +43,13 @@ pub(crate) struct Removed {
 /// void (RFC 9112 §6.1): hyper frames what goes on anew.
 pub(crate) fn strip(headers: &mut HeaderMap) -> Removed {
     let mut removed = Removed::default();
-    let mut found = [false; 10];
+    let mut found = [false; 9];
     for name in headers.keys() {
         if let Some(index) = hop_index(name) {
             found[index] = true;
         }
     }
-    if found == [false; 10] {
+    if found == [false; 9] {
         return removed;
     }
     if found[0] {
@@ -79,14 +79,13 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-static HOP: [HeaderName; 10] = [
+static HOP: [HeaderName; 9] = [
     CONNECTION,
     TE,
     TRANSFER_ENCODING,
     KEEP_ALIVE,
     PROXY_CONNECTION,
     UPGRADE,
-    TRAILER,
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     HTTP2_SETTINGS,
@@ -96,13 +95,13 @@ fn hop_index(name: &HeaderName) -> Option<usize> {
     // By length first: it tells nearly all other names apart without comparing them.
     let candidates: &[usize] = match name.as_str().len() {
         2 => &[1],
-        7 => &[5, 6],
+        7 => &[5],
         10 => &[0, 3],
-        14 => &[9],
+        14 => &[8],
         16 => &[4],
         17 => &[2],
-        18 => &[7],
-        19 => &[8],
+        18 => &[6],
+        19 => &[7],
         _ => return None,
     };
     candidates.iter().copied().find(|&index| HOP[index] == *name)

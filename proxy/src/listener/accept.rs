@@ -9,16 +9,21 @@ use http::Response;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 
-use super::{Connections, ListenerRef};
+use super::bind::refuse_new;
+use super::{ConnectionPermit, Connections, ListenerRef};
 use crate::body::ResponseBody;
 use crate::connection::{self, Inbound};
 use crate::respond::Unanswerable;
 use crate::worker::Worker;
 
+/// For so long a listener that closes still takes connections whose handshake had begun: a round trip or two.
+const HANDSHAKES: Duration = Duration::from_millis(300);
+
 /// When the process is out of descriptors or memory, accepting again at once would only burn the core.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts until `stop` is ready, then takes what already queues and closes the socket.
+/// Accepts until `stop` is ready, then has no new connections begin, takes those that have begun, and closes the
+/// socket.
 pub(crate) async fn accept<S>(
     worker: Rc<Worker>,
     listener: ListenerRef,
@@ -38,12 +43,12 @@ pub(crate) async fn accept<S>(
         };
         // Answers are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
+        let open = Open::new(&worker, permit);
         let (worker, listener, stack) = (Rc::clone(&worker), listener.clone(), stack.clone());
         tokio::task::spawn_local(async move {
-            worker.connection_opened();
-            connection::serve(Rc::clone(&worker), listener, stream, peer, stack).await;
-            worker.connection_closed();
-            drop(permit);
+            // Dropped however the task ends, a panic included.
+            let _open = open;
+            connection::serve(worker, listener, stream, peer, stack).await;
         });
     };
     let mut stop = std::pin::pin!(stop);
@@ -60,14 +65,35 @@ pub(crate) async fn accept<S>(
             () = &mut stop => break,
         }
     }
-    // The kernel completed these handshakes already; closing the socket now would reset them.
-    while let Some(Ok((stream, peer))) = std::future::poll_fn(|cx| match socket.poll_accept(cx) {
-        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(Some(accepted)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
-    {
-        admit(stream, peer);
+    if let Err(error) = refuse_new(&socket) {
+        tracing::warn!(%error, "a connection that begins while the listener closes may be reset");
+    }
+    let closed = tokio::time::sleep(HANDSHAKES);
+    let mut closed = std::pin::pin!(closed);
+    loop {
+        tokio::select! {
+            accepted = socket.accept() => if let Ok((stream, peer)) = accepted { admit(stream, peer) },
+            () = &mut closed => break,
+        }
+    }
+}
+
+/// An open connection's place in what a drain waits for and in the listener's limit.
+struct Open {
+    worker: Rc<Worker>,
+    _permit: ConnectionPermit,
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, permit: ConnectionPermit) -> Self {
+        worker.connection_opened();
+        Self { worker: Rc::clone(worker), _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.connection_closed();
     }
 }
 

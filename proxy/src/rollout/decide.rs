@@ -160,8 +160,10 @@ enum Assigned {
     Not,
 }
 
-/// The rollout's rules in order; the first that says anything counts.
+/// The rollout's rules in order; the first that assigns counts. Control is for those whom none assigns: else a greater
+/// share, and with it a greater control slice, would take the patch from requests that a later rule gives it to.
 fn assign(rollout: &Rollout, input: &Input<'_>) -> Assigned {
+    let mut otherwise = Assigned::Not;
     for rule in &rollout.assign {
         match rule {
             AssignRule::Match(condition) if matches(condition, input) => return Assigned::Canary(reason_of(condition)),
@@ -173,12 +175,12 @@ fn assign(rollout: &Rollout, input: &Input<'_>) -> Assigned {
                     return Assigned::Canary(Reason::Percent);
                 }
                 if bucket.is_control(rollout.exposure) {
-                    return Assigned::Control;
+                    otherwise = Assigned::Control;
                 }
             }
         }
     }
-    Assigned::Not
+    otherwise
 }
 
 fn canary(id: RolloutId, rollout: &Rollout, reason: Reason, assigned: bool) -> Decision {

@@ -52,7 +52,8 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
         (decision, state)
     };
     let headers = &mut call.head.headers;
-    if baggage && !trusted {
+    // Also where baggage is not asked for a mark here: the next gateway may ask it, and trusts us.
+    if !trusted {
         strip_mark(headers);
     }
     match state {

@@ -143,10 +143,14 @@ impl ChannelCounts {
         ]
     }
 
-    /// Spans that arrived at the collector.
-    #[must_use]
-    pub fn exported_spans(&self) -> u64 {
-        self.exported.load(Ordering::Relaxed)
+    /// Spans that found room.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Spans that did not arrive at a collector: failed or dropped.
+    pub(super) fn lost(&self) -> u64 {
+        [&self.failed, &self.dropped_spans, &self.dropped_bytes].iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 

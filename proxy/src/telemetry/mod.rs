@@ -15,7 +15,7 @@ mod span;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use patchgate_config::snapshot::Telemetry as Config;
@@ -47,7 +47,7 @@ pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     senders: Mutex<Option<[Sender; 2]>>,
     exporters: Mutex<Vec<Exporter>>,
-    access: OnceLock<AccessLog>,
+    access: AccessLog,
 }
 
 /// One worker's part.
@@ -56,7 +56,7 @@ pub struct WorkerTelemetry {
     index: usize,
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
-    access: Option<AccessLog>,
+    access: AccessLog,
     pending: Rc<Pending>,
 }
 
@@ -87,13 +87,8 @@ impl Telemetry {
             metrics: Metrics::new(workers, counts),
             senders: Mutex::new(Some([normal, canary])),
             exporters: Mutex::new(exporters),
-            access: OnceLock::new(),
+            access: AccessLog::start()?,
         });
-        if config.access_log {
-            telemetry
-                .access
-                .get_or_init(|| AccessLog::start().expect("a thread that only writes can be made at start"));
-        }
         telemetry.apply(config);
         Ok(telemetry)
     }
@@ -120,7 +115,7 @@ impl Telemetry {
         WorkerSeed {
             index,
             metrics: Arc::clone(&self.metrics),
-            access: self.access.get().cloned(),
+            access: self.access.clone(),
             senders: senders.clone().expect("workers are made before the shutdown"),
         }
     }
@@ -143,7 +138,7 @@ impl Telemetry {
 pub struct WorkerSeed {
     index: usize,
     metrics: Arc<Metrics>,
-    access: Option<AccessLog>,
+    access: AccessLog,
     senders: [Sender; 2],
 }
 
@@ -249,6 +244,11 @@ impl WorkerTelemetry {
         tracing::warn!(%error, "a connection could not be accepted");
     }
 
+    /// Counts an answer when it is committed; its request's end is counted by [`finish`](Self::finish).
+    pub(crate) fn committed(&self, winner: Contender) {
+        self.counters.add_nth(Count::Commits, winner.index());
+    }
+
     /// Records a request that ended.
     pub(crate) fn finish(&self, exchange: &Exchange, finish: Finish) {
         let now = Instant::now();
@@ -259,8 +259,8 @@ impl WorkerTelemetry {
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
         let wall = SystemTime::now();
-        if let (Some(access), true) = (&self.access, config.access_log) {
-            access.write(exchange, &facts, finish.as_str(), duration.as_secs_f64());
+        if config.access_log {
+            self.access.write(exchange, &facts, finish.as_str(), duration.as_secs_f64());
         }
         let collector = match exported.channel {
             Channel::Normal => &config.otlp,
@@ -284,8 +284,7 @@ impl WorkerTelemetry {
     }
 
     fn count(&self, exchange: &Exchange, facts: &Facts, finish: Finish) {
-        let winner = exchange.guard.winner().unwrap_or(Contender::Reclaimed);
-        self.counters.add_nth(Count::Commits, winner.index());
+        let winner = exchange.guard.winner().unwrap_or(Contender::ClientGone);
         self.counters.add_nth(Count::Finished, finish as usize);
         for (end, cause) in facts.attempts.settle(cause_of(winner)) {
             self.counters.add(Count::AttemptsStarted);

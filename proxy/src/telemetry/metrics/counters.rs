@@ -70,8 +70,6 @@ families! {
     ConnectionsRefused: "patchgate_connections_refused", "Client connections closed at once, being over the limit.",
         None, NONE;
     AcceptErrors: "patchgate_accept_errors", "Failed accepts, as when descriptors run out.", None, NONE;
-    Spans: "patchgate_spans_recorded", "Spans handed to a channel, by channel.",
-        Some("channel"), &["normal", "canary"];
 }
 
 /// One worker's cells.

@@ -148,7 +148,7 @@ impl Scrape {
 }
 
 impl Metrics {
-    fn all_series(&self) -> Vec<Arc<Series>> {
+    pub(super) fn all_series(&self) -> Vec<Arc<Series>> {
         let series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         series.values().cloned().collect()
     }

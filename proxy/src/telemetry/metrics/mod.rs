@@ -12,7 +12,7 @@ pub use counters::{Count, Counters, FAMILIES, Family};
 pub use encode::CONTENT_TYPE;
 pub use series::{BOUNDS, ExemplarOf, HistogramSum, Series, SeriesKey, Shard};
 
-use super::channel::ChannelCounts;
+use super::channel::{Channel, ChannelCounts};
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -69,6 +69,25 @@ impl Metrics {
     #[must_use]
     pub fn total(&self, count: Count, nth: usize) -> u64 {
         self.workers.iter().map(|worker| worker.get(count, nth)).sum()
+    }
+
+    /// Requests that ended on a track, such as `canary`.
+    #[must_use]
+    pub fn requests_on(&self, track: &str) -> u64 {
+        let all = self.all_series().into_iter().filter(|series| series.key.track == track);
+        all.map(|series| series.server().count).sum()
+    }
+
+    /// Spans that a channel took.
+    #[must_use]
+    pub fn accepted_spans(&self, channel: Channel) -> u64 {
+        self.channels[channel as usize].accepted()
+    }
+
+    /// Spans of a channel that did not reach a collector: failed or dropped.
+    #[must_use]
+    pub fn lost_spans(&self, channel: Channel) -> u64 {
+        self.channels[channel as usize].lost()
     }
 
     /// Records an applied configuration.

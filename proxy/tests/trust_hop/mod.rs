@@ -1,0 +1,187 @@
+//! One hop of patchgate without sockets: header lines in, header lines out.
+//!
+//! The pure functions of `trust`, strung together as the request path does it, and the tables that say what comes out.
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use patchgate_proxy::trust::{
+    Edit, Incoming, Mark, MarkEdit, Randomness, SamplingInput, SpanId, Threshold, TraceId, TraceParent, baggage,
+    outgoing, traceparent, tracestate,
+};
+
+/// The trace and the parent that requests of the tables come with.
+pub(crate) const TRACE: &str = "12345678901234567890123456789012";
+pub(crate) const PARENT: &str = "1234567890123456";
+
+/// The trace that begins where none goes on, and the span of every attempt.
+pub(crate) const NEW_TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+pub(crate) const SPAN: u64 = 0x00f0_67aa_0ba9_02b7;
+
+/// What a hop knows beside the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hop<'a> {
+    pub(crate) trusted: bool,
+    pub(crate) baggage: bool,
+    /// Group and version that a rule marks the request with.
+    pub(crate) assign: Option<(&'a str, &'a str)>,
+    /// Chosen as control.
+    pub(crate) control: bool,
+    /// Shares of traces that are sampled; canary: all, if not given.
+    pub(crate) sample: Option<f64>,
+    pub(crate) sample_canary: Option<f64>,
+    pub(crate) clear_random_flag: bool,
+}
+
+/// What goes on, and what is counted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) traceparent: String,
+    pub(crate) tracestate: Option<Vec<u8>>,
+    pub(crate) baggage: Option<Vec<u8>>,
+    /// What there is to count: see [`said`].
+    pub(crate) says: String,
+}
+
+impl Hop<'_> {
+    pub(crate) fn send(&self, headers: &HeaderMap) -> Sent {
+        let incoming = Incoming::read(headers, self.trusted, self.baggage);
+        let mark = incoming.mark();
+        let trace_id = incoming.parent.map_or(TraceId::from_random(NEW_TRACE), |parent| parent.trace_id);
+        let sampled = outgoing(&SamplingInput {
+            parent: incoming.parent_sampling(),
+            randomness: Randomness::of(trace_id, incoming.state.randomness()),
+            raised: mark.mark().is_some() || self.assign.is_some() || self.control,
+            canary_threshold: self.sample_canary.map_or(Some(Threshold::ALWAYS), Threshold::from_probability),
+            default_threshold: self.sample.and_then(Threshold::from_probability),
+            clear_random_flag: self.clear_random_flag,
+        });
+        let assigned = self.assign.map(|(group, version)| Mark::new(group, version).expect("a legal mark"));
+        let edit = Edit { mark: assigned.or(mark.mark()).map_or(MarkEdit::Keep, MarkEdit::Set), ot: sampled.ot };
+        let mut out = BytesMut::new();
+        let written = incoming.state.write(&edit, &mut out).then(|| out.to_vec());
+        if incoming.state.unchanged(&edit) {
+            assert_eq!(field(headers, &tracestate::TRACESTATE), written, "what goes on as it came is what was written");
+        }
+        let sent = TraceParent { trace_id, parent_id: SpanId::from_random(SPAN), flags: sampled.flags };
+        Sent {
+            traceparent: String::from_utf8(sent.encode().to_vec()).expect("ASCII"),
+            tracestate: written,
+            baggage: self.baggage_behind(headers),
+            says: said(&incoming),
+        }
+    }
+
+    fn baggage_behind(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let mut headers = headers.clone();
+        if !self.trusted {
+            baggage::strip_mark(&mut headers);
+        }
+        field(&headers, &baggage::BAGGAGE)
+    }
+}
+
+/// The fate of the mark, why a header was not believed, and `linked` if a trace is left behind.
+fn said(incoming: &Incoming<'_>) -> String {
+    let mark = incoming.mark();
+    let mut words = vec![mark.as_str().to_owned()];
+    words.extend(mark.mark().map(|mark| format!("{}/{}", mark.group(), mark.version())));
+    words.extend(incoming.invalid.map(|invalid| invalid.as_str().to_owned()));
+    words.extend(incoming.rejected.map(|rejected| rejected.as_str().to_owned()));
+    words.extend(incoming.link.map(|_| "linked".to_owned()));
+    words.join(" ")
+}
+
+/// All lines of that name as one.
+fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    (!lines.is_empty()).then(|| lines.join(&b','))
+}
+
+/// The `traceparent` that a hop sends.
+pub(crate) fn sent_parent(goes_on: bool, flags: &str) -> String {
+    let trace = if goes_on { TRACE.to_owned() } else { format!("{NEW_TRACE:032x}") };
+    let sent = format!("00-{trace}-{SPAN:016x}-{flags}");
+    assert_eq!(sent.len(), traceparent::LEN);
+    sent
+}
+
+// The tables.
+
+/// A row of a table, by the names in its first line.
+pub(crate) struct Row<'t> {
+    names: &'t str,
+    cells: &'t str,
+}
+
+/// The rows of a table of `tests/data`, where a hash sign begins a comment.
+pub(crate) fn rows(table: &str) -> impl Iterator<Item = Row<'_>> {
+    let mut lines = table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let names = lines.next().expect("a table names its columns");
+    lines.map(move |cells| {
+        assert_eq!(names.split('\t').count(), cells.split('\t').count(), "{cells}");
+        Row { names, cells }
+    })
+}
+
+impl<'t> Row<'t> {
+    /// The cell as it is written.
+    pub(crate) fn cell(&self, name: &str) -> &'t str {
+        let at = self.names.split('\t').position(|column| column == name);
+        at.and_then(|at| self.cells.split('\t').nth(at)).unwrap_or_else(|| panic!("no column {name}"))
+    }
+
+    /// The text that the cell stands for; `None` for a dash.
+    pub(crate) fn text(&self, name: &str) -> Option<Vec<u8>> {
+        Some(self.cell(name)).filter(|cell| *cell != "-").map(expand)
+    }
+
+    /// The cell's header lines, parsed as a server does: any case of the name, any white space around the value.
+    pub(crate) fn headers(&self, name: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let lines = self.text(name).unwrap_or_default();
+        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let colon = line.iter().position(|&byte| byte == b':').expect("a header line has a colon");
+            let value = line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]);
+            let name = HeaderName::from_bytes(&line[..colon]).expect("a header's name");
+            headers.append(name, HeaderValue::from_bytes(value).expect("a field value"));
+        }
+        headers
+    }
+}
+
+/// `{T}`, `{P}`, `{c*n}` and the escapes of a cell, as the head of each table explains them.
+fn expand(cell: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut rest = cell;
+    while let Some(first) = rest.chars().next() {
+        rest = &rest[first.len_utf8()..];
+        match first {
+            '{' => {
+                let (inside, after) = rest.split_once('}').expect("a brace is closed");
+                rest = after;
+                match inside.split_once('*') {
+                    Some((what, times)) => text.extend(what.repeat(times.parse().expect("a number")).bytes()),
+                    None if inside == "T" => text.extend(TRACE.bytes()),
+                    None => {
+                        assert_eq!(inside, "P");
+                        text.extend(PARENT.bytes());
+                    }
+                }
+            }
+            '\\' => {
+                let (byte, len) = match rest.as_bytes() {
+                    [b'n', ..] => (b'\n', 1),
+                    [b't', ..] => (b'\t', 1),
+                    [b's', ..] => (b' ', 1),
+                    [b'x', ..] => (u8::from_str_radix(&rest[1..3], 16).expect("two digits"), 3),
+                    [other @ (b'{' | b'\\'), ..] => (*other, 1),
+                    _ => panic!("no escape: {rest}"),
+                };
+                text.push(byte);
+                rest = &rest[len..];
+            }
+            other => text.extend(other.to_string().bytes()),
+        }
+    }
+    text
+}
