@@ -1,0 +1,121 @@
+//! The gateway as a whole: configuration → snapshot → data plane, health and telemetry. Wiring, no logic.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use patchgate_config::compile;
+use patchgate_config::model::Model;
+use patchgate_config::rollout_table::RolloutTable;
+use patchgate_config::snapshot::Snapshot;
+use patchgate_proxy::server::{Proxy, ServeError};
+use patchgate_proxy::telemetry::Telemetry;
+
+use crate::health::{self, Status};
+
+/// After the drain, spans may take this long to reach their collector.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// A running gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) proxy: Proxy,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Where health is served.
+    pub(crate) health: Option<SocketAddr>,
+    status: Arc<Status>,
+    workers: usize,
+    revision: u64,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("the health listener cannot listen on {address}: {source}; set health.address to a free one")]
+    Health { address: SocketAddr, source: io::Error },
+    #[error("a thread could not be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl Gateway {
+    /// Starts serving `model`; nothing serves if this fails.
+    #[tracing::instrument(name = "start", skip_all)]
+    pub(crate) async fn start(model: &Model) -> Result<Self, StartError> {
+        let snapshot = Arc::new(compile(model, &RolloutTable::from_model(model), 1));
+        let workers = snapshot.workers.map_or_else(cores, NonZeroUsize::get);
+        let telemetry = Telemetry::start(workers, &snapshot.telemetry).map_err(StartError::Thread)?;
+        let status = Arc::new(Status::default());
+        let health = match snapshot.health {
+            None => None,
+            Some(address) => Some(
+                health::serve(address, Arc::clone(&status), Arc::clone(&telemetry.metrics))
+                    .await
+                    .map_err(|source| StartError::Health { address, source })?,
+            ),
+        };
+        let proxy = Proxy::start(Arc::clone(&snapshot), workers, &telemetry)?;
+        telemetry.metrics.reload_applied(snapshot.revision, unix_seconds());
+        status.serving();
+        Ok(Self { proxy, telemetry, health, status, workers, revision: 1 })
+    }
+
+    /// Serves `model` from now on: all of it, or, with an error, nothing of it.
+    #[tracing::instrument(name = "apply", skip_all)]
+    pub(crate) fn apply(&mut self, model: &Model) -> Result<(), ServeError> {
+        let next = Arc::new(compile(model, &RolloutTable::from_model(model), self.revision + 1));
+        let prepared = self.proxy.prepare(&next)?;
+        self.tell_what_needs_a_restart(&next);
+        self.telemetry.apply(&next.telemetry);
+        self.proxy.apply(Arc::clone(&next), prepared);
+        self.revision = next.revision;
+        self.telemetry.metrics.reload_applied(next.revision, unix_seconds());
+        Ok(())
+    }
+
+    fn tell_what_needs_a_restart(&self, next: &Snapshot) {
+        let workers = next.workers.map_or_else(cores, NonZeroUsize::get);
+        if workers != self.workers {
+            tracing::warn!(running = self.workers, configured = workers, "workers change with a restart only");
+        }
+        let running = self.proxy.snapshot().health;
+        if running != next.health {
+            tracing::warn!(?running, configured = ?next.health, "health.address changes with a restart only");
+        }
+    }
+
+    /// Data-plane threads.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Revision of the snapshot in force.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// From now on the gateway is not ready, but serves on.
+    pub(crate) fn turn_away(&self) {
+        self.status.draining();
+    }
+
+    /// Ends: connections after the request they are at, then the spans. False if not all spans were shipped in time.
+    #[tracing::instrument(name = "stop", skip_all)]
+    pub(crate) async fn stop(self) -> bool {
+        self.turn_away();
+        let timeout = self.proxy.snapshot().drain.timeout;
+        self.proxy.drain(timeout).await;
+        self.telemetry.shutdown(FLUSH).await
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,83 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// HTTP reverse proxy for the gray release of hot-fix patches.
+///
+/// Reads the patch mark from the W3C trace state, sends marked requests to the hot-fix backend, samples them at 100 %
+/// and commits exactly one response for each.
+#[derive(Debug, Parser)]
+#[command(name = "patchgate", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a configuration until SIGTERM; SIGHUP or a change of the file reloads it.
+    Run(RunArgs),
+    /// Check a configuration: every error and every risky pattern at once.
+    ///
+    /// Exits 0 when it can be served, 1 on errors, 2 on warnings with --strict.
+    Check(CheckArgs),
+    /// Print the JSON Schema of the configuration.
+    Schema,
+    /// Show the main job: two sample backends, a gateway and a rollout in one process, with traffic.
+    ///
+    /// Exits 0 when all that was seen is what should be seen, 1 otherwise.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The configuration file (YAML).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Form of the log lines on standard error. What is logged is chosen by RUST_LOG, such as `debug`.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration file (YAML).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// How to tell.
+    #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
+    pub(crate) format: CheckFormat,
+    /// Exit 2 on warnings.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people, with the offending text.
+    Human,
+    /// A JSON document.
+    Json,
+    /// SARIF 2.1.0, for code scanners.
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Requests of each kind.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(crate) requests: u32,
+    /// Leave it running and print commands to try.
+    #[arg(long)]
+    pub(crate) serve: bool,
+}
