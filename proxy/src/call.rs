@@ -8,7 +8,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use hyper::body::Incoming;
 use patchgate_config::routes::RouteMatch;
-use patchgate_config::snapshot::BackendId;
+use patchgate_config::snapshot::{BackendId, ServiceId};
 
 use crate::exchange::Exchange;
 
@@ -41,6 +41,7 @@ pub(crate) struct Routed {
 #[derive(Debug)]
 pub(crate) struct Decided {
     pub(crate) admitted: Admitted,
+    pub(crate) service: ServiceId,
     pub(crate) backend: BackendId,
     /// Where it may go instead, if `backend` cannot be reached.
     pub(crate) fallback: Option<BackendId>,

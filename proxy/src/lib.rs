@@ -23,6 +23,7 @@ mod call;
 mod deadline;
 mod error;
 mod exchange;
+mod flat;
 pub mod panics;
 mod respond;
 mod step;

@@ -41,8 +41,9 @@ pub(crate) struct Unanswerable;
 pin_project! {
     /// See the module.
     pub(crate) struct RespondFuture<F> {
+        // `None`: a layer panicked before there was a future.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         exchange: Rc<Exchange>,
     }
 }
@@ -72,7 +73,7 @@ where
         let (head, body) = inbound.request.into_parts();
         let exchange = Exchange::begin(inbound.connection, &head);
         let call = Call { exchange: Rc::clone(&exchange), head, body, stage: () };
-        RespondFuture { inner: self.inner.call(call), exchange }
+        RespondFuture { inner: panics::catch(|| self.inner.call(call)), exchange }
     }
 }
 
@@ -84,8 +85,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let inner = this.inner;
-        let committed = match panics::catch(|| inner.poll(cx)) {
+        let polled = this.inner.as_pin_mut().and_then(|inner| panics::catch(|| inner.poll(cx)));
+        let committed = match polled {
             Some(Poll::Pending) => return Poll::Pending,
             Some(Poll::Ready(Ok(committed))) => committed,
             Some(Poll::Ready(Err(error))) => match answer(this.exchange, error) {

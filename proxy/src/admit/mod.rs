@@ -24,7 +24,7 @@ fn enter(call: Call<()>) -> Result<Call<Admitted>, ProxyError> {
     let connection = &call.exchange.connection;
     let (trusted, limit) =
         connection.listener.with(|listener| (listener.trusts(connection.peer.ip()), listener.limits.header_count));
-    // hyper counts for HTTP/1.1 only.
+    // hyper counts for HTTP/1.1 only, and not below a hundred.
     if head.headers.len() > limit {
         return Err(ProxyError::TooManyHeaders);
     }

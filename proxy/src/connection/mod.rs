@@ -55,6 +55,9 @@ pub(crate) struct Inbound {
     pub(crate) connection: Rc<Connection>,
 }
 
+/// Header fields that hyper's parser takes if not told otherwise.
+const PARSER_HEADERS: usize = 100;
+
 enum Protocol {
     Http1,
     Http2,
@@ -155,7 +158,11 @@ where
     S::Future: 'static,
 {
     let mut parser = http1::Builder::new();
-    parser.max_headers(limits.header_count).max_header_size(limits.header_bytes).header_read_timeout(None);
+    parser.max_header_size(limits.header_bytes).header_read_timeout(None);
+    // Up to hyper's own limit the count is `admit`'s: set, it has the parser clear tables on the heap for every head.
+    if limits.header_count > PARSER_HEADERS {
+        parser.max_headers(limits.header_count);
+    }
     // hyper's buffer also holds what waits to be written; the head's own limit is the one above.
     parser.max_buf_size(limits.header_bytes.max(64 * 1024));
     let mut parser = parser.serve_connection(WireIo(Rc::clone(wire)), request_service(connection, stack));

@@ -1,7 +1,6 @@
-//! The byte stream under hyper: sees what moves, writes small responses in one piece, gathers HTTP/2 frames.
+//! The byte stream under hyper: sees what moves, gathers HTTP/2 frames.
 //!
-//! Measured: a head and a small body copied together and sent with one `send` cost 0.5 µs less than a `writev`;
-//! HTTP/2 frames written once a turn of the event loop instead of once a DATA frame cost 36 % less CPU.
+//! Measured: HTTP/2 frames written once a turn of the event loop instead of once a DATA frame cost 36 % less CPU.
 //!
 //! A [`Wire`] outlives the parsers put on it: an idle connection keeps its wire and drops its parser and buffers.
 
@@ -13,19 +12,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Up to this many bytes a vectored write is flattened: a head and a small body.
-const FLATTEN: usize = 16 * 1024;
+use crate::flat::FlatIo;
 
 /// HTTP/2 frames gathered before they are written in any case.
 const GATHER: usize = 64 * 1024;
-
-thread_local! {
-    /// Where a worker puts the pieces of a small response together.
-    static FLAT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 /// What a connection's watch knows of its traffic.
 #[derive(Debug, Default)]
@@ -53,7 +45,7 @@ pub(super) struct Wire {
 
 #[derive(Debug)]
 struct Socket {
-    stream: TokioIo<TcpStream>,
+    stream: FlatIo,
     /// Bytes read before the parser took over.
     prefix: Bytes,
     /// Frames that wait for the end of this turn; HTTP/2 only.
@@ -70,24 +62,24 @@ pub(super) struct WireIo(pub(super) Rc<Wire>);
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Rc<Self> {
         let socket =
-            Socket { stream: TokioIo::new(stream), prefix: Bytes::new(), gathered: BytesMut::new(), gathers: false };
+            Socket { stream: FlatIo::new(stream), prefix: Bytes::new(), gathered: BytesMut::new(), gathers: false };
         Rc::new(Self { socket: RefCell::new(socket), traffic: Rc::default() })
     }
 
     /// Ready once there is something to read, or the end.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.borrow().stream.inner().poll_read_ready(cx)
+        self.socket.borrow().stream.stream().poll_read_ready(cx)
     }
 
     /// Reads what is there; `WouldBlock` if nothing is.
     pub(super) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.borrow().stream.inner().try_read(into)
+        self.socket.borrow().stream.stream().try_read(into)
     }
 
     /// Writes `bytes` if the socket takes them at once; for a last word before a close.
     pub(super) fn say(&self, bytes: &[u8]) {
         // A client that does not even read is told nothing.
-        let _ = self.socket.borrow().stream.inner().try_write(bytes);
+        let _ = self.socket.borrow().stream.stream().try_write(bytes);
     }
 
     /// Gives the next parser bytes that were read already.
@@ -123,16 +115,6 @@ impl Socket {
             self.gathered.advance(written);
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn poll_write_flat(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        FLAT.with_borrow_mut(|flat| {
-            flat.clear();
-            for piece in pieces {
-                flat.extend_from_slice(piece);
-            }
-            Pin::new(&mut self.stream).poll_write(cx, flat)
-        })
     }
 }
 
@@ -193,7 +175,6 @@ impl Write for WireIo {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let socket = &mut *self.0.socket.borrow_mut();
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         if socket.gathers {
             if socket.gathered.len() >= GATHER {
                 ready!(socket.poll_drain(&self.0.traffic, cx))?;
@@ -201,13 +182,9 @@ impl Write for WireIo {
             for piece in pieces {
                 socket.gathered.extend_from_slice(piece);
             }
-            return Poll::Ready(Ok(total));
+            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
-        let result = match pieces {
-            [piece] => Pin::new(&mut socket.stream).poll_write(cx, piece),
-            pieces if total <= FLATTEN => socket.poll_write_flat(cx, pieces),
-            pieces => Pin::new(&mut socket.stream).poll_write_vectored(cx, pieces),
-        };
+        let result = Pin::new(&mut socket.stream).poll_write_vectored(cx, pieces);
         self.0.traffic.wrote(&result);
         result
     }

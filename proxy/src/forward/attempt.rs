@@ -33,9 +33,8 @@ pub(super) enum Failed {
     Final(ProxyError),
 }
 
-/// What became of a request put on a connection.
-enum Outcome {
-    Response(Box<Response<Incoming>>),
+/// Why a request put on a connection has no response.
+enum Unanswered {
     /// The connection was closed before anything was written.
     NotSent,
     /// The connection ended without a response head.
@@ -55,29 +54,18 @@ pub(super) async fn on_endpoint(
         let attempt = begin(exchange, backend, pool);
         let mut lease = match kept.take() {
             Some(lease) => lease,
-            None => {
-                exchange.deadline.set(exchange.total_at.get());
-                pool.connect(timeouts.connect).await.map_err(|error| {
-                    let error = match error {
-                        ConnectError::Failed => ProxyError::ConnectFailed,
-                        ConnectError::TimedOut => ProxyError::ConnectTimeout,
-                    };
-                    end(exchange, attempt, End::Failed, Some(error.code()));
-                    Failed::Unreachable(error)
-                })?
-            }
+            // Boxed: rare, and large beside what every request carries along.
+            None => Box::pin(connect(exchange, attempt, pool, timeouts)).await?,
         };
         match send(exchange, outbound, &mut lease, attempt, timeouts).await {
-            Outcome::Response(response) => {
-                return Ok(Answered { response: *response, lease, backend, attempt });
-            }
-            Outcome::NotSent => {
+            Ok(response) => return Ok(Answered { response, lease, backend, attempt }),
+            Err(Unanswered::NotSent) => {
                 end(exchange, attempt, End::Failed, Some("stale_connection"));
                 if !lease.reused {
                     return Err(Failed::Unreachable(ProxyError::ConnectFailed));
                 }
             }
-            Outcome::Reset(error) => {
+            Err(Unanswered::Reset(error)) => {
                 end(exchange, attempt, End::Failed, Some(error.code()));
                 if error != ProxyError::UpstreamReset || !outbound.repeat() {
                     return Err(Failed::Final(error));
@@ -87,29 +75,38 @@ pub(super) async fn on_endpoint(
     }
 }
 
+async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: Timeouts) -> Result<Lease, Failed> {
+    exchange.deadline.set(exchange.total_at.get());
+    pool.connect(timeouts.connect).await.map_err(|error| {
+        let error = match error {
+            ConnectError::Failed => ProxyError::ConnectFailed,
+            ConnectError::TimedOut => ProxyError::ConnectTimeout,
+        };
+        end(exchange, attempt, End::Failed, Some(error.code()));
+        Failed::Unreachable(error)
+    })
+}
+
 async fn send(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     lease: &mut Lease,
     attempt: u8,
     timeouts: Timeouts,
-) -> Outcome {
+) -> Result<Response<Incoming>, Unanswered> {
     if !lease.sender.is_ready() && lease.sender.ready().await.is_err() {
-        return Outcome::NotSent;
+        return Err(Unanswered::NotSent);
     }
     let span = exchange.facts.borrow().sent[usize::from(attempt)].span;
     let request = outbound.take(exchange.worker(), &exchange.trace_parent(span));
     exchange.deadline.set((Instant::now() + timeouts.first_byte).min(exchange.total_at.get()));
-    match lease.sender.try_send_request(request).await {
-        Ok(response) => Outcome::Response(Box::new(response)),
-        Err(mut error) => match error.take_message() {
-            Some(request) => {
-                outbound.restore(request);
-                Outcome::NotSent
-            }
-            None => Outcome::Reset(classify(exchange, error.error())),
-        },
-    }
+    lease.sender.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+        Some(request) => {
+            outbound.restore(request);
+            Unanswered::NotSent
+        }
+        None => Unanswered::Reset(classify(exchange, error.error())),
+    })
 }
 
 fn classify(exchange: &Exchange, error: &hyper::Error) -> ProxyError {

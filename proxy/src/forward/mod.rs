@@ -9,8 +9,9 @@ pub(crate) mod headers;
 pub(crate) mod hop;
 mod outbound;
 
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use patchgate_config::snapshot::{BackendId, Timeouts};
 use tokio::time::Instant;
@@ -25,83 +26,63 @@ use attempt::{Answered, Failed};
 use outbound::Outbound;
 
 /// Forwards a request and commits its response.
-pub(crate) async fn forward(call: Call<Decided>) -> Result<Committed<ResponseBody>, ProxyError> {
+pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Committed<ResponseBody>, ProxyError>> {
     let exchange = Rc::clone(&call.exchange);
-    let timeouts = {
-        let facts = exchange.facts.borrow();
-        let service = facts.service.ok_or(ProxyError::NoRoute)?;
-        exchange.snapshot.config.service(service).timeouts
-    };
-    let (backend, fallback) = (call.stage.backend, call.stage.fallback);
-    let outbound = Outbound::new(call);
-    let answered = in_time(&exchange, timeouts, attempts(&exchange, outbound, backend, fallback, timeouts)).await?;
-    attempt::commit(&exchange, answered, timeouts)
+    let timeouts = exchange.snapshot.config.service(call.stage.service).timeouts;
+    let backends = [Some(call.stage.backend), call.stage.fallback];
+    let mut outbound = Outbound::new(call);
+    async move {
+        let answered = {
+            let mut work = pin!(attempts(&exchange, &mut outbound, backends, timeouts));
+            std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(done),
+                Poll::Pending => poll_deadline(&exchange, timeouts, cx).map(Err),
+            })
+            .await?
+        };
+        attempt::commit(&exchange, answered, timeouts)
+    }
 }
 
-/// Runs `work` against the request's deadline; whoever works sets that as it goes.
-async fn in_time(
-    exchange: &Exchange,
-    timeouts: Timeouts,
-    work: impl Future<Output = Result<Answered, ProxyError>>,
-) -> Result<Answered, ProxyError> {
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
+/// Ready, with what to answer, once the request's deadline has passed; whoever works on it sets that as it goes.
+fn poll_deadline(exchange: &Exchange, timeouts: Timeouts, cx: &mut Context<'_>) -> Poll<ProxyError> {
+    loop {
+        ready!(exchange.deadline.poll_passed(cx));
+        if exchange.worker().is_drain_over() {
+            return Poll::Ready(ProxyError::Draining);
         }
-        while exchange.deadline.poll_passed(cx).is_ready() {
-            if exchange.worker().is_drain_over() {
-                return Poll::Ready(Err(ProxyError::Draining));
-            }
-            let now = Instant::now();
-            if now >= exchange.total_at.get() {
-                return Poll::Ready(Err(ProxyError::TotalTimeout));
-            }
-            if !exchange.upload.pending.get() {
-                return Poll::Ready(Err(ProxyError::FirstByteTimeout));
-            }
-            // The client still uploads: the backend's time has not begun.
-            exchange.deadline.set((now + timeouts.first_byte).min(exchange.total_at.get()));
+        let now = Instant::now();
+        if now >= exchange.total_at.get() {
+            return Poll::Ready(ProxyError::TotalTimeout);
         }
-        Poll::Pending
-    })
-    .await
+        if !exchange.upload.pending.get() {
+            return Poll::Ready(ProxyError::FirstByteTimeout);
+        }
+        // The client still uploads: the backend's time has not begun.
+        exchange.deadline.set((now + timeouts.first_byte).min(exchange.total_at.get()));
+    }
 }
 
-/// The decided backend, then the one to fall back to.
+/// Every endpoint of the decided backend, then of the one to fall back to, until one takes the request.
 async fn attempts(
     exchange: &Rc<Exchange>,
-    mut outbound: Outbound,
-    backend: BackendId,
-    fallback: Option<BackendId>,
+    outbound: &mut Outbound,
+    backends: [Option<BackendId>; 2],
     timeouts: Timeouts,
 ) -> Result<Answered, ProxyError> {
-    let unreachable = match on_backend(exchange, &mut outbound, backend, timeouts).await {
-        Err(Failed::Unreachable(error)) => error,
-        Err(Failed::Final(error)) => return Err(error),
-        Ok(answered) => return Ok(answered),
-    };
-    let Some(stable) = fallback else { return Err(unreachable) };
-    exchange.worker().telemetry.fell_back();
-    exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
-    on_backend(exchange, &mut outbound, stable, timeouts).await.map_err(|failed| match failed {
-        Failed::Unreachable(error) | Failed::Final(error) => error,
-    })
-}
-
-/// Every endpoint of a backend, until one takes the request.
-async fn on_backend(
-    exchange: &Rc<Exchange>,
-    outbound: &mut Outbound,
-    backend: BackendId,
-    timeouts: Timeouts,
-) -> Result<Answered, Failed> {
     let mut unreachable = ProxyError::ConnectFailed;
-    for pool in exchange.snapshot.backend(backend).endpoints() {
-        match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
-            Err(Failed::Unreachable(error)) => unreachable = error,
-            done => return done,
+    for (turn, backend) in backends.into_iter().flatten().enumerate() {
+        if turn > 0 {
+            exchange.worker().telemetry.fell_back();
+            exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
+        }
+        for pool in exchange.snapshot.backend(backend).endpoints() {
+            match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
+                Err(Failed::Unreachable(error)) => unreachable = error,
+                Err(Failed::Final(error)) => return Err(error),
+                Ok(answered) => return Ok(answered),
+            }
         }
     }
-    Err(Failed::Unreachable(unreachable))
+    Err(unreachable)
 }

@@ -79,7 +79,7 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
         facts.user_agent = headers.get(USER_AGENT).cloned();
     }
     drop(facts);
-    Ok(call.advance(|routed| Decided { admitted: routed.admitted, backend, fallback }))
+    Ok(call.advance(|routed| Decided { admitted: routed.admitted, service: routed.route.service, backend, fallback }))
 }
 
 /// Sampling, flags and `tracestate` of the request's trace from here on.

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::body::UploadBody;
+use crate::flat::FlatIo;
 
 /// Kept connections of one worker to one endpoint; a burst's further ones are closed when they come back.
 const MAX_IDLE: usize = 1024;
@@ -22,9 +22,6 @@ const SWEEPS_UNUSED: u8 = 3;
 
 /// A response head larger than this is an error of the backend.
 const MAX_RESPONSE_HEAD: usize = 128 * 1024;
-
-/// Fields in a response head.
-const MAX_RESPONSE_FIELDS: usize = 256;
 
 /// Connections to one endpoint.
 #[derive(Debug)]
@@ -87,10 +84,10 @@ impl Pool {
         };
         // Requests are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
+        // hyper's own limit of 100 fields stays: any other has its parser clear tables on the heap for every head.
         let (sender, connection) = http1::Builder::new()
-            .max_headers(MAX_RESPONSE_FIELDS)
             .max_header_size(MAX_RESPONSE_HEAD)
-            .handshake(TokioIo::new(stream))
+            .handshake(FlatIo::new(stream))
             .await
             .map_err(|_| ConnectError::Failed)?;
         tokio::task::spawn_local(async move {
