@@ -17,15 +17,18 @@ use crate::capture::capture;
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
-use crate::upstream::Lease;
+use crate::upstream::{Decoder, Lease, Outgoing, ReadError};
 
 /// Why a body broke off. hyper resets the stream or closes the connection for it, so that what was sent never looks
 /// complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    /// The peer's side failed.
-    #[error("the body broke off")]
-    Broken(#[source] hyper::Error),
+    /// The client's side failed.
+    #[error("the request body broke off")]
+    Upload(#[source] hyper::Error),
+    /// The backend's side failed.
+    #[error("the response body broke off")]
+    Download(#[from] ReadError),
     /// Nothing moved for too long, or the request as a whole took too long.
     #[error("the body took too long")]
     TimedOut,
@@ -61,7 +64,33 @@ enum Source {
     /// None, or a short text of our own.
     Local(Option<Bytes>),
     /// Relayed as it comes.
-    Upstream { body: Incoming, lease: Option<Lease>, backend: BackendId, idle: Duration, moved: bool },
+    Upstream(Download),
+}
+
+/// A backend's response body.
+#[derive(Debug)]
+struct Download {
+    /// Taken when the body ended.
+    lease: Option<Lease>,
+    decoder: Decoder,
+    /// The request, where the response came before all of it was written.
+    outgoing: Option<Box<Outgoing>>,
+    keep_alive: bool,
+    backend: BackendId,
+    idle: Duration,
+    /// Something came since the deadline was set.
+    moved: bool,
+}
+
+/// What a backend answered with, behind the head.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) lease: Lease,
+    pub(crate) decoder: Decoder,
+    pub(crate) keep_alive: bool,
+    /// The request, unless all of it was written.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    pub(crate) backend: BackendId,
 }
 
 // === impl UploadBody ===
@@ -93,7 +122,7 @@ impl Streaming {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.exchange.upload.broken.set(true);
-                Poll::Ready(Some(Err(BodyError::Broken(error))))
+                Poll::Ready(Some(Err(BodyError::Upload(error))))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
@@ -160,17 +189,10 @@ impl ResponseBody {
     }
 
     /// A backend's body. `idle` bounds the pauses of the backend; the exchange's own deadline is used for it.
-    pub(crate) fn upstream(
-        body: Incoming,
-        lease: Lease,
-        backend: BackendId,
-        idle: Duration,
-        exchange: Rc<Exchange>,
-    ) -> Self {
-        let mut this = Self {
-            source: Source::Upstream { body, lease: Some(lease), backend, idle, moved: false },
-            exchange: Some(exchange),
-        };
+    pub(crate) fn upstream(answer: Answer, idle: Duration, exchange: Rc<Exchange>) -> Self {
+        let Answer { lease, decoder, keep_alive, outgoing, backend } = answer;
+        let download = Download { lease: Some(lease), decoder, outgoing, keep_alive, backend, idle, moved: false };
+        let mut this = Self { source: Source::Upstream(download), exchange: Some(exchange) };
         if this.source_ended() {
             this.finish(Finish::Complete);
         } else if let Some(exchange) = &this.exchange {
@@ -182,19 +204,18 @@ impl ResponseBody {
     fn source_ended(&self) -> bool {
         match &self.source {
             Source::Local(text) => text.is_none(),
-            Source::Upstream { body, .. } => body.is_end_stream(),
+            Source::Upstream(download) => download.decoder.is_done(),
         }
     }
 
     fn finish(&mut self, finish: Finish) {
-        if let Source::Upstream { lease, .. } = &mut self.source
-            && let Some(lease) = lease.take()
+        if let Source::Upstream(download) = &mut self.source
+            && let Some(lease) = download.lease.take()
+            && finish == Finish::Complete
+            && download.keep_alive
+            && download.outgoing.as_ref().is_none_or(|outgoing| outgoing.is_done())
         {
-            let reusable = matches!(finish, Finish::Complete)
-                && self.exchange.as_ref().is_some_and(|exchange| !exchange.upload.pending.get());
-            if reusable {
-                lease.give_back();
-            }
+            lease.give_back();
         }
         if let Some(exchange) = self.exchange.take() {
             exchange.finish(finish);
@@ -202,29 +223,32 @@ impl ResponseBody {
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let (body, backend, idle, moved) = match &mut self.source {
+        let download = match &mut self.source {
             Source::Local(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Source::Upstream { body, backend, idle, moved, .. } => (body, *backend, *idle, moved),
+            Source::Upstream(download) => download,
         };
-        match Pin::new(body).poll_frame(cx) {
+        // Taken with the exchange, when the body ended.
+        let (Some(lease), Some(exchange)) = (&mut download.lease, &self.exchange) else { return Poll::Ready(None) };
+        if let Some(outgoing) = &mut download.outgoing {
+            lease.connection.poll_write(cx, outgoing);
+        }
+        match lease.connection.poll_body(cx, &mut download.decoder) {
             Poll::Ready(Some(Ok(mut frame))) => {
-                *moved = true;
-                if let (Some(trailers), Some(exchange)) = (frame.trailers_mut(), &self.exchange) {
-                    capture(exchange, trailers, backend);
+                download.moved = true;
+                if let Some(trailers) = frame.trailers_mut() {
+                    capture(exchange, trailers, download.backend);
                     strip_trailers(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(error)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                let Some(exchange) = &self.exchange else { return Poll::Pending };
                 ready!(exchange.deadline.poll_passed(cx));
                 let now = Instant::now();
-                if *moved && now < exchange.total_at.get() {
+                if std::mem::take(&mut download.moved) && now < exchange.total_at.get() {
                     // Something moved since the deadline was set: another pause begins.
-                    *moved = false;
-                    exchange.deadline.set((now + idle).min(exchange.total_at.get()));
+                    exchange.deadline.set((now + download.idle).min(exchange.total_at.get()));
                     return exchange.deadline.poll_passed(cx).map(|()| Some(Err(BodyError::TimedOut)));
                 }
                 Poll::Ready(Some(Err(BodyError::TimedOut)))
@@ -245,7 +269,7 @@ impl Body for ResponseBody {
             Poll::Ready(Some(Ok(_))) if this.source_ended() => this.finish(Finish::Complete),
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
             Poll::Ready(Some(Err(BodyError::TimedOut))) => this.finish(Finish::TimedOut),
-            Poll::Ready(Some(Err(BodyError::Broken(_)))) => this.finish(Finish::Broken),
+            Poll::Ready(Some(Err(BodyError::Upload(_) | BodyError::Download(_)))) => this.finish(Finish::Broken),
         }
         polled
     }
@@ -257,7 +281,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Local(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Source::Upstream { body, .. } => body.size_hint(),
+            Source::Upstream(download) => download.decoder.exact().map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }

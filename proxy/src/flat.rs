@@ -27,6 +27,10 @@ impl FlatIo {
         Self(TokioIo::new(stream))
     }
 
+    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
+        self.0.inner_mut()
+    }
+
     pub(crate) fn stream(&self) -> &TcpStream {
         self.0.inner()
     }

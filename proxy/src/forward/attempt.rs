@@ -2,26 +2,25 @@
 
 use std::rc::Rc;
 
-use http::{Response, StatusCode, Version};
-use hyper::body::Incoming;
+use http::{HeaderMap, Response, StatusCode, Version};
 use patchgate_config::snapshot::{BackendId, Timeouts};
 use tokio::time::Instant;
 
 use super::headers::{Exposed, rewrite_response};
 use super::outbound::Outbound;
-use crate::body::ResponseBody;
+use crate::body::{Answer, ResponseBody};
 use crate::capture::capture;
 use crate::commit::ledger::End;
 use crate::commit::{Committed, Contender};
 use crate::error::ProxyError;
 use crate::exchange::{Exchange, Sent};
-use crate::upstream::{ConnectError, Lease, Pool};
+use crate::upstream::{ConnectError, Lease, Pool, ResponseHead, SendError};
 
 /// A backend's response head, not yet committed.
 pub(super) struct Answered {
-    response: Response<Incoming>,
-    lease: Lease,
-    backend: BackendId,
+    status: StatusCode,
+    headers: HeaderMap,
+    answer: Answer,
     attempt: u8,
 }
 
@@ -31,14 +30,6 @@ pub(super) enum Failed {
     Unreachable(ProxyError),
     /// It may have acted on the request.
     Final(ProxyError),
-}
-
-/// Why a request put on a connection has no response.
-enum Unanswered {
-    /// The connection was closed before anything was written.
-    NotSent,
-    /// The connection ended without a response head.
-    Reset(ProxyError),
 }
 
 /// One endpoint: a kept connection if there is one, a new one if that turns out to be stale.
@@ -57,20 +48,29 @@ pub(super) async fn on_endpoint(
             // Boxed: rare, and large beside what every request carries along.
             None => Box::pin(connect(exchange, attempt, pool, timeouts)).await?,
         };
-        match send(exchange, outbound, &mut lease, attempt, timeouts).await {
-            Ok(response) => return Ok(Answered { response, lease, backend, attempt }),
-            Err(Unanswered::NotSent) => {
+        let error = match send(exchange, outbound, &mut lease, attempt, timeouts).await {
+            Ok(ResponseHead { status, headers, decoder, keep_alive }) => {
+                let outgoing = outbound.unfinished();
+                let answer = Answer { lease, decoder, keep_alive, outgoing, backend };
+                return Ok(Answered { status, headers, answer, attempt });
+            }
+            Err(SendError::NotSent) => {
                 end(exchange, attempt, End::Failed, Some("stale_connection"));
-                if !lease.reused {
-                    return Err(Failed::Unreachable(ProxyError::ConnectFailed));
+                if lease.reused {
+                    continue;
                 }
+                return Err(Failed::Unreachable(ProxyError::ConnectFailed));
             }
-            Err(Unanswered::Reset(error)) => {
-                end(exchange, attempt, End::Failed, Some(error.code()));
-                if error != ProxyError::UpstreamReset || !outbound.repeat() {
-                    return Err(Failed::Final(error));
-                }
+            Err(SendError::Reset) => ProxyError::UpstreamReset,
+            Err(SendError::Malformed(malformed)) => {
+                tracing::debug!(endpoint = %pool.endpoint(), %malformed);
+                ProxyError::UpstreamMalformed
             }
+            Err(SendError::Upload) => ProxyError::BodyBroken,
+        };
+        end(exchange, attempt, End::Failed, Some(error.code()));
+        if error != ProxyError::UpstreamReset || !outbound.repeat() {
+            return Err(Failed::Final(error));
         }
     }
 }
@@ -93,30 +93,12 @@ async fn send(
     lease: &mut Lease,
     attempt: u8,
     timeouts: Timeouts,
-) -> Result<Response<Incoming>, Unanswered> {
-    if !lease.sender.is_ready() && lease.sender.ready().await.is_err() {
-        return Err(Unanswered::NotSent);
-    }
+) -> Result<ResponseHead, SendError> {
     let span = exchange.facts.borrow().sent[usize::from(attempt)].span;
-    let request = outbound.take(exchange.worker(), &exchange.trace_parent(span));
+    outbound.begin(exchange.worker(), &exchange.trace_parent(span));
     exchange.deadline.set((Instant::now() + timeouts.first_byte).min(exchange.total_at.get()));
-    lease.sender.try_send_request(request).await.map_err(|mut error| match error.take_message() {
-        Some(request) => {
-            outbound.restore(request);
-            Unanswered::NotSent
-        }
-        None => Unanswered::Reset(classify(exchange, error.error())),
-    })
-}
-
-fn classify(exchange: &Exchange, error: &hyper::Error) -> ProxyError {
-    if exchange.upload.broken.get() {
-        ProxyError::BodyBroken
-    } else if error.is_parse() || error.is_parse_too_large() || error.is_parse_status() {
-        ProxyError::UpstreamMalformed
-    } else {
-        ProxyError::UpstreamReset
-    }
+    let to_head = outbound.is_head();
+    lease.connection.send(&mut outbound.outgoing, to_head).await
 }
 
 fn begin(exchange: &Exchange, backend: BackendId, pool: &Pool) -> u8 {
@@ -147,8 +129,8 @@ pub(super) fn commit(
     answered: Answered,
     timeouts: Timeouts,
 ) -> Result<Committed<ResponseBody>, ProxyError> {
-    let Answered { response, lease, backend, attempt } = answered;
-    let status = response.status();
+    let Answered { status, mut headers, answer, attempt } = answered;
+    let backend = answer.backend;
     {
         let mut facts = exchange.facts.borrow_mut();
         let sent = &mut facts.sent[usize::from(attempt)];
@@ -160,26 +142,24 @@ pub(super) fn commit(
         end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamSwitched.code()));
         return Err(ProxyError::UpstreamSwitched);
     }
-    capture(exchange, response.headers(), backend);
+    capture(exchange, &headers, backend);
     let Ok(permit) = exchange.guard.try_commit(Contender::Attempt(attempt)) else {
         end(exchange, attempt, End::Lost, None);
         return Err(ProxyError::Abandoned);
     };
-    let (mut head, body) = response.into_parts();
-    // hyper speaks the client's version.
-    head.version = Version::HTTP_11;
-    let exposed = expose(exchange, backend);
-    rewrite_response(&mut head.headers, exposed);
+    rewrite_response(&mut headers, expose(exchange, backend));
     let mut facts = exchange.facts.borrow_mut();
     if facts.version != Version::HTTP_2 && exchange.worker().is_draining() {
-        head.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
     facts.attempts.end(attempt, End::Committed);
     facts.served_by = Some(backend);
     facts.status = Some(status);
     drop(facts);
-    let body = ResponseBody::upstream(body, lease, backend, timeouts.idle, Rc::clone(exchange));
-    Ok(exchange.answer(permit, Response::from_parts(head, body)))
+    let mut response = Response::new(ResponseBody::upstream(answer, timeouts.idle, Rc::clone(exchange)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(exchange.answer(permit, response))
 }
 
 /// What the client may see of the trace.

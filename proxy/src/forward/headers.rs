@@ -1,19 +1,22 @@
 //! Heads rewritten on the way: what patchgate removes, replaces and adds, in both directions.
+//!
+//! A request's fields stay where the client's parser put them; what is replaced is left out and what is added is
+//! written behind, when the head is written for an attempt. A response's fields go to the client's parser, so they are
+//! changed in place.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, VIA};
+use http::header::{COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, Version};
 use patchgate_config::snapshot::{Forwarded, HeaderPolicy};
+use smallvec::SmallVec;
 
 use super::hop;
+use super::names::Names;
 use crate::trust::{TraceParent, append_server_timing};
 
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What the request's head is rewritten by.
 pub(crate) struct Rewrite<'a> {
@@ -25,36 +28,69 @@ pub(crate) struct Rewrite<'a> {
     /// The one authority this request is for.
     pub(crate) host: &'a HeaderValue,
     pub(crate) version: Version,
-    /// Given to requests that bring none.
-    pub(crate) request_id: Bytes,
+    /// `tracestate` as it goes on.
+    pub(crate) tracestate: Option<HeaderValue>,
+    /// Makes an id for requests that bring none.
+    pub(crate) new_request_id: &'a dyn Fn() -> Bytes,
 }
 
-/// Rewrites a request's head for the backend, all but the trace context, which each attempt has its own of.
-/// Returns the request's id.
-pub(crate) fn rewrite_request(headers: &mut HeaderMap, rewrite: Rewrite<'_>) -> Option<HeaderValue> {
-    let removed = hop::strip(headers);
-    if removed.te_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("te"));
+/// How a request's head is written: its own fields but for some, and some more.
+#[derive(Debug, Default)]
+pub(crate) struct Rewritten {
+    pub(crate) left_out: Names,
+    /// Written in front of what the client sent, `host` first (RFC 9112 §3.2).
+    pub(crate) added: SmallVec<[(&'static str, HeaderValue); 10]>,
+    /// Written behind: `via` is a list in the order of the hops.
+    pub(crate) via: Option<HeaderValue>,
+    pub(crate) request_id: Option<HeaderValue>,
+}
+
+impl Rewritten {
+    /// Writes the field in place of those the client sent.
+    fn replace(&mut self, known: Names, name: &'static str, value: HeaderValue) {
+        self.left_out = self.left_out.with(known);
+        self.added.push((name, value));
     }
-    // hyper answers `100-continue` itself when the backend takes the body.
-    headers.remove(EXPECT);
-    if rewrite.version == Version::HTTP_2 {
+}
+
+/// Rewrites a request's head for the backend, all but `traceparent`, which each attempt has its own of, and the
+/// framing of the body.
+pub(crate) fn rewrite_request(headers: &mut HeaderMap, rewrite: &Rewrite<'_>) -> Rewritten {
+    let found = Names::in_head(headers);
+    let mut rewritten = Rewritten {
+        // Expectations are met by the client's parser when the body is asked for; framing is written anew.
+        left_out: Names::HOP_BY_HOP.with(Names::EXPECT).with(Names::TRACEPARENT).with(Names::CONTENT_LENGTH),
+        ..Rewritten::default()
+    };
+    if found.has(Names::CONNECTION) {
+        hop::strip_listed(headers);
+    }
+    rewritten.replace(Names::HOST, "host", rewrite.host.clone());
+    if found.has(Names::TE) && hop::lists_trailers(headers) {
+        rewritten.added.push(("te", HeaderValue::from_static("trailers")));
+        rewritten.added.push(("connection", HeaderValue::from_static("te")));
+    }
+    if rewrite.version == Version::HTTP_2 && found.has(Names::COOKIE) {
         join_cookies(headers);
     }
-    headers.insert(HOST, rewrite.host.clone());
-    forwarded(headers, &rewrite);
-    if rewrite.policy.via {
-        headers.append(
-            VIA,
-            HeaderValue::from_static(match rewrite.version {
-                Version::HTTP_2 => "2 patchgate",
-                Version::HTTP_10 => "1.0 patchgate",
-                _ => "1.1 patchgate",
-            }),
-        );
+    rewritten.left_out = rewritten.left_out.with(Names::TRACESTATE);
+    if let Some(state) = &rewrite.tracestate {
+        rewritten.added.push(("tracestate", state.clone()));
     }
-    if rewrite.policy.request_id { request_id(headers, rewrite) } else { None }
+    x_forwarded(headers, found, rewrite, &mut rewritten);
+    forwarded(headers, rewrite, &mut rewritten);
+    if rewrite.policy.via {
+        let via = match rewrite.version {
+            Version::HTTP_2 => "2 patchgate",
+            Version::HTTP_10 => "1.0 patchgate",
+            _ => "1.1 patchgate",
+        };
+        rewritten.via = Some(HeaderValue::from_static(via));
+    }
+    if rewrite.policy.request_id {
+        request_id(headers, found, rewrite, &mut rewritten);
+    }
+    rewritten
 }
 
 /// HTTP/2 may split `cookie` into crumbs; HTTP/1.1 knows one field only (RFC 9113 §8.2.3).
@@ -71,45 +107,43 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn forwarded(headers: &mut HeaderMap, rewrite: &Rewrite<'_>) {
-    let policy = rewrite.policy;
-    match policy.x_forwarded {
-        Forwarded::Append if rewrite.trusted => {
-            append_listed(headers, X_FORWARDED_FOR, rewrite.peer);
-            if !headers.contains_key(X_FORWARDED_PROTO) {
-                headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-            }
-            if !headers.contains_key(X_FORWARDED_HOST) {
-                headers.insert(X_FORWARDED_HOST, rewrite.host.clone());
-            }
-        }
-        Forwarded::Append | Forwarded::Replace => {
-            headers.insert(X_FORWARDED_FOR, rewrite.peer.clone());
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-            headers.insert(X_FORWARDED_HOST, rewrite.host.clone());
-        }
+fn x_forwarded(headers: &HeaderMap, found: Names, rewrite: &Rewrite<'_>, rewritten: &mut Rewritten) {
+    const ALL: Names = Names::X_FORWARDED_FOR.with(Names::X_FORWARDED_PROTO).with(Names::X_FORWARDED_HOST);
+    let believed = match rewrite.policy.x_forwarded {
+        Forwarded::Append if rewrite.trusted => found.and(ALL),
+        Forwarded::Append | Forwarded::Replace => Names::default(),
         Forwarded::Remove => {
-            headers.remove(X_FORWARDED_FOR);
-            headers.remove(X_FORWARDED_PROTO);
-            headers.remove(X_FORWARDED_HOST);
+            rewritten.left_out = rewritten.left_out.with(ALL);
+            return;
         }
+    };
+    let client = match believed.has(Names::X_FORWARDED_FOR) {
+        true => appended(headers, &X_FORWARDED_FOR, rewrite.peer),
+        false => rewrite.peer.clone(),
+    };
+    rewritten.replace(Names::X_FORWARDED_FOR, "x-forwarded-for", client);
+    if !believed.has(Names::X_FORWARDED_PROTO) {
+        rewritten.replace(Names::X_FORWARDED_PROTO, "x-forwarded-proto", HeaderValue::from_static("http"));
     }
-    match policy.forwarded {
+    if !believed.has(Names::X_FORWARDED_HOST) {
+        rewritten.replace(Names::X_FORWARDED_HOST, "x-forwarded-host", rewrite.host.clone());
+    }
+}
+
+fn forwarded(headers: &HeaderMap, rewrite: &Rewrite<'_>, rewritten: &mut Rewritten) {
+    let element = match rewrite.policy.forwarded {
         Forwarded::Remove => {
-            headers.remove(FORWARDED);
+            rewritten.left_out = rewritten.left_out.with(Names::FORWARDED);
+            return;
         }
-        Forwarded::Append if rewrite.trusted => {
-            if let Some(element) = forwarded_element(rewrite) {
-                append_listed(headers, FORWARDED, &element);
-            }
-        }
-        Forwarded::Append | Forwarded::Replace => {
-            headers.remove(FORWARDED);
-            if let Some(element) = forwarded_element(rewrite) {
-                headers.insert(FORWARDED, element);
-            }
-        }
-    }
+        Forwarded::Append | Forwarded::Replace => forwarded_element(rewrite),
+    };
+    let Some(element) = element else { return };
+    let value = match rewrite.policy.forwarded == Forwarded::Append && rewrite.trusted {
+        true => appended(headers, &FORWARDED, &element),
+        false => element,
+    };
+    rewritten.replace(Names::FORWARDED, "forwarded", value);
 }
 
 /// `for=…;host=…;proto=http` (RFC 7239 §4); an IPv6 address is quoted and bracketed (§6).
@@ -120,40 +154,38 @@ fn forwarded_element(rewrite: &Rewrite<'_>) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("for={node};host=\"{host}\";proto=http")).ok()
 }
 
-/// Adds `element` at the end of a comma-separated field, as one line.
-fn append_listed(headers: &mut HeaderMap, name: HeaderName, element: &HeaderValue) {
+/// The field's lines as one list with `element` at its end.
+fn appended(headers: &HeaderMap, name: &HeaderName, element: &HeaderValue) -> HeaderValue {
     let mut joined = BytesMut::new();
-    for value in headers.get_all(&name) {
+    for value in headers.get_all(name) {
         joined.extend_from_slice(value.as_bytes());
         joined.extend_from_slice(b", ");
     }
-    if joined.is_empty() {
-        headers.insert(name, element.clone());
-        return;
-    }
     joined.extend_from_slice(element.as_bytes());
-    if let Ok(joined) = HeaderValue::from_maybe_shared(joined.freeze()) {
-        headers.insert(name, joined);
-    }
+    // Legal values joined by legal characters are legal.
+    HeaderValue::from_maybe_shared(joined.freeze()).unwrap_or_else(|_| element.clone())
 }
 
-fn request_id(headers: &mut HeaderMap, rewrite: Rewrite<'_>) -> Option<HeaderValue> {
+fn request_id(headers: &HeaderMap, found: Names, rewrite: &Rewrite<'_>, rewritten: &mut Rewritten) {
     if rewrite.trusted
+        && found.has(Names::X_REQUEST_ID)
         && let Some(given) = headers.get(REQUEST_ID)
     {
-        return Some(given.clone());
+        rewritten.request_id = Some(given.clone());
+        return;
     }
-    let made = HeaderValue::from_maybe_shared(rewrite.request_id).ok()?;
-    headers.insert(REQUEST_ID, made.clone());
-    Some(made)
+    if let Ok(made) = HeaderValue::from_maybe_shared((rewrite.new_request_id)()) {
+        rewritten.request_id = Some(made.clone());
+        rewritten.replace(Names::X_REQUEST_ID, "x-request-id", made);
+    }
 }
 
 /// The target as a backend of ours is asked for it: origin-form, or `*` (RFC 9112 §3.2).
-pub(crate) fn origin_form(uri: &Uri) -> Uri {
-    if uri.authority().is_none() && uri.scheme().is_none() {
-        return uri.clone();
-    }
-    uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from)
+pub(crate) fn origin_form(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |target| match target.as_str() {
+        "" => "/",
+        target => target,
+    })
 }
 
 /// What a response's head is given for its client.
@@ -168,10 +200,16 @@ pub(crate) struct Exposed {
 
 /// Rewrites a response's head for the client.
 pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
-    hop::strip(headers);
-    headers.remove(TRACESTATE);
-    if let Some(value) = exposed.tracestate {
-        headers.insert(TRACESTATE, value);
+    let found = Names::in_head(headers);
+    hop::strip(headers, found);
+    match exposed.tracestate {
+        Some(value) => {
+            headers.insert(TRACESTATE, value);
+        }
+        None if found.has(Names::TRACESTATE) => {
+            headers.remove(TRACESTATE);
+        }
+        None => {}
     }
     if let Some(span) = exposed.server_timing {
         append_server_timing(headers, &span);
@@ -182,73 +220,4 @@ pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: HeaderPolicy = HeaderPolicy {
-        x_forwarded: Forwarded::Append,
-        forwarded: Forwarded::Remove,
-        via: true,
-        request_id: true,
-        expose_trace: false,
-    };
-
-    fn rewritten(policy: &HeaderPolicy, trusted: bool, lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers: HeaderMap = lines
-            .iter()
-            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
-        let rewrite = Rewrite {
-            policy,
-            trusted,
-            peer: &HeaderValue::from_static("::1"),
-            host: &HeaderValue::from_static("shop.example.com"),
-            version: Version::HTTP_2,
-            request_id: Bytes::from_static(b"made"),
-        };
-        rewrite_request(&mut headers, rewrite);
-        headers
-    }
-
-    #[test]
-    fn a_stranger_cannot_spoof_where_it_comes_from() {
-        let headers = rewritten(&POLICY, false, &[("x-forwarded-for", "6.6.6.6"), ("x-request-id", "theirs")]);
-        assert_eq!(headers["x-forwarded-for"], "::1");
-        assert_eq!(headers["x-request-id"], "made");
-    }
-
-    #[test]
-    fn a_trusted_peer_is_appended_to() {
-        let headers = rewritten(&POLICY, true, &[("x-forwarded-for", "10.0.0.1"), ("x-request-id", "theirs")]);
-        assert_eq!(headers["x-forwarded-for"], "10.0.0.1, ::1");
-        assert_eq!(headers["x-request-id"], "theirs");
-    }
-
-    #[test]
-    fn cookie_crumbs_become_one_line() {
-        let headers = rewritten(&POLICY, true, &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
-        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
-    }
-
-    #[test]
-    fn forwarded_quotes_an_ipv6_node() {
-        let policy = HeaderPolicy { forwarded: Forwarded::Append, ..POLICY };
-        let headers = rewritten(&policy, true, &[("forwarded", "for=10.0.0.1")]);
-        assert_eq!(headers["forwarded"], "for=10.0.0.1, for=\"[::1]\";host=\"shop.example.com\";proto=http");
-    }
-
-    #[test]
-    fn te_trailers_is_said_anew() {
-        let headers = rewritten(&POLICY, true, &[("te", "trailers")]);
-        assert_eq!(
-            (&headers["te"], &headers["connection"]),
-            (&HeaderValue::from_static("trailers"), &HeaderValue::from_static("te"))
-        );
-    }
-
-    #[test]
-    fn absolute_form_becomes_origin_form() {
-        assert_eq!(origin_form(&Uri::from_static("http://a.com/b?c")), "/b?c");
-        assert_eq!(origin_form(&Uri::from_static("/b?c")), "/b?c");
-    }
-}
+mod tests;

@@ -5,8 +5,10 @@
 //! was not sent, or (for an idempotent request without a body) the connection died before a response.
 
 mod attempt;
+mod head;
 pub(crate) mod headers;
 pub(crate) mod hop;
+pub(crate) mod names;
 mod outbound;
 
 use std::pin::pin;

@@ -1,81 +1,74 @@
-//! A request as backends get it: built once, sent as often as attempts need it.
+//! A request as backends get it: rewritten once, written as often as attempts need it.
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use bytes::Bytes;
 
-use super::headers::{Rewrite, TRACEPARENT, origin_form, rewrite_request};
+use super::head::Head;
+use super::headers::{Rewrite, rewrite_request};
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
 use crate::trust::TraceParent;
+use crate::upstream::{Framing, Outgoing};
 use crate::worker::Worker;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Outbound {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: UploadBody,
-    /// A second head, for a request that may be sent again although the first was sent.
-    spare: Option<HeaderMap>,
+    head: Head,
+    pub(super) outgoing: Outgoing,
+    repeated: bool,
 }
 
 impl Outbound {
     pub(super) fn new(call: Call<Decided>) -> Self {
         let Call { exchange, mut head, body, stage } = call;
         let connection = &exchange.connection;
+        let worker = &connection.worker;
         let body = UploadBody::new(body, &exchange);
-        let ((), made_id) = connection.worker.write(|out| {
-            out.extend_from_slice(&hex(exchange.facts.borrow().trace.id.get()));
+        let framing = Framing::of(&body);
+        let mut facts = exchange.facts.borrow_mut();
+        let trace_id = facts.trace.id;
+        let rewritten = connection.listener.with(|listener| {
+            let rewrite = Rewrite {
+                policy: &listener.headers,
+                trusted: stage.admitted.trusted,
+                peer: &connection.peer_value,
+                host: &stage.admitted.authority,
+                version: head.version,
+                tracestate: facts.trace.state.clone(),
+                new_request_id: &|| worker.write(|out| out.extend_from_slice(&trace_id.encode())).1,
+            };
+            rewrite_request(&mut head.headers, &rewrite)
         });
-        let request_id = connection.listener.with(|listener| {
-            rewrite_request(
-                &mut head.headers,
-                Rewrite {
-                    policy: &listener.headers,
-                    trusted: stage.admitted.trusted,
-                    peer: &connection.peer_value,
-                    host: &stage.admitted.authority,
-                    version: head.version,
-                    request_id: made_id,
-                },
-            )
-        });
-        exchange.facts.borrow_mut().request_id = request_id;
-        // Only what is idempotent (RFC 9110 §9.2.2) and has no body to be lost is ever sent twice.
-        let repeatable = matches!(body, UploadBody::Empty) && head.method.is_idempotent();
-        let spare = repeatable.then(|| head.headers.clone());
-        Self { uri: origin_form(&head.uri), method: head.method, headers: head.headers, body, spare }
+        facts.request_id = rewritten.request_id.clone();
+        drop(facts);
+        let head = Head { method: head.method, uri: head.uri, headers: head.headers, rewritten, framing };
+        Self { head, outgoing: Outgoing::new(body, framing), repeated: false }
     }
 
-    /// The request of one attempt, with that attempt's own parent id.
-    pub(super) fn take(&mut self, worker: &Worker, parent: &TraceParent) -> Request<UploadBody> {
-        let ((), bytes) = worker.write(|out| out.extend_from_slice(&parent.encode()));
-        let mut request = Request::new(std::mem::replace(&mut self.body, UploadBody::Empty));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = std::mem::take(&mut self.headers);
-        if let Ok(value) = HeaderValue::from_maybe_shared(bytes) {
-            request.headers_mut().insert(TRACEPARENT, value);
-        }
-        request
+    /// Begins an attempt with its own parent id.
+    pub(super) fn begin(&mut self, worker: &Worker, parent: &TraceParent) {
+        let ((), head): ((), Bytes) = worker.write(|out| self.head.write(parent, out));
+        self.outgoing.begin(head);
     }
 
-    /// Takes back a request that was never sent.
-    pub(super) fn restore(&mut self, request: Request<UploadBody>) {
-        let (head, body) = request.into_parts();
-        self.headers = head.headers;
-        self.body = body;
+    /// What is still to be written behind an early response.
+    pub(super) fn unfinished(&mut self) -> Option<Box<Outgoing>> {
+        (!self.outgoing.is_done()).then(|| {
+            let none = Outgoing::new(UploadBody::Empty, Framing::None);
+            Box::new(std::mem::replace(&mut self.outgoing, none))
+        })
     }
 
-    /// Makes a request that was sent ready to be sent once more; false if that must not be.
+    /// Whether it may be sent once more although a backend may have acted on it: it is idempotent (RFC 9110 §9.2.2),
+    /// has no body to be lost, and was not sent twice before.
     pub(super) fn repeat(&mut self) -> bool {
-        let Some(spare) = self.spare.take() else { return false };
-        self.headers = spare;
-        true
+        self.head.framing == Framing::None
+            && self.head.method.is_idempotent()
+            && !std::mem::replace(&mut self.repeated, true)
     }
-}
 
-fn hex(id: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|at| DIGITS[(id >> (124 - 4 * at)) as usize & 0xf])
+    /// Whether the response to it has no body whatever its fields say.
+    pub(super) fn is_head(&self) -> bool {
+        self.head.method == http::Method::HEAD
+    }
 }

@@ -52,28 +52,20 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
         (decision, state)
     };
     let headers = &mut call.head.headers;
-    // Also where baggage is not asked for a mark here: the next gateway may ask it, and trusts us.
     if !trusted {
         strip_mark(headers);
     }
-    match state {
-        State::Unchanged => {}
-        State::Empty => {
-            headers.remove(TRACESTATE);
-        }
-        State::Written(bytes) => match HeaderValue::from_maybe_shared(bytes) {
-            Ok(value) => {
-                headers.insert(TRACESTATE, value);
-            }
-            Err(_) => debug_assert!(false, "the codec writes legal field values"),
-        },
-    }
+    let state = match state {
+        State::Unchanged => headers.get(TRACESTATE).cloned(),
+        State::Empty => None,
+        State::Written(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
+    };
     let snapshot = &call.exchange.snapshot.config;
     let service = snapshot.service(call.stage.route.service);
     let backend = decision.backend;
     let fallback = (backend != service.stable && service.fallback == Fallback::Stable).then_some(service.stable);
     let mut facts = call.exchange.facts.borrow_mut();
-    facts.trace.state = headers.get(TRACESTATE).cloned();
+    facts.trace.state = state;
     facts.decision = Some(decision);
     if facts.trace.flags.sampled() {
         facts.user_agent = headers.get(USER_AGENT).cloned();

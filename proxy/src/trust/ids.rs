@@ -3,6 +3,7 @@
 //! On the request's path they come out of [`super::traceparent`] or are drawn anew for a root or an
 //! attempt. This file draws no random numbers: the caller hands the bits in.
 
+use super::hex;
 use std::{
     fmt,
     num::{NonZeroU64, NonZeroU128},
@@ -37,6 +38,13 @@ impl TraceId {
     /// The bits, big-endian as on the wire.
     pub const fn get(self) -> u128 {
         self.0.get()
+    }
+
+    /// The 32 lowercase hex digits of the wire.
+    pub fn encode(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        hex::encode(&self.get().to_be_bytes(), &mut digits);
+        digits
     }
 }
 

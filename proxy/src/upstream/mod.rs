@@ -3,6 +3,7 @@
 //! Pools are the worker's own, so that lending a connection takes no lock and a request never changes threads. They
 //! outlive snapshots: an endpoint that a reload keeps, keeps its connections; one that it drops loses them.
 
+mod h1;
 mod pool;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use std::rc::Rc;
 
 use patchgate_config::snapshot::Snapshot;
 
+pub(crate) use h1::{Decoder, Framing, Outgoing, ReadError, ResponseHead, SendError};
 pub(crate) use pool::{ConnectError, Lease, Pool};
 
 /// All pools of one worker.

@@ -8,20 +8,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
 use tokio::net::TcpStream;
 
-use crate::body::UploadBody;
-use crate::flat::FlatIo;
+use super::h1::Connection;
 
 /// Kept connections of one worker to one endpoint; a burst's further ones are closed when they come back.
 const MAX_IDLE: usize = 1024;
 
 /// A connection unused for this many sweeps is closed.
 const SWEEPS_UNUSED: u8 = 3;
-
-/// A response head larger than this is an error of the backend.
-const MAX_RESPONSE_HEAD: usize = 128 * 1024;
 
 /// Connections to one endpoint.
 #[derive(Debug)]
@@ -33,7 +28,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<UploadBody>,
+    connection: Connection,
     sweeps: u8,
 }
 
@@ -41,7 +36,7 @@ struct Idle {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Rc<Pool>,
-    pub(crate) sender: SendRequest<UploadBody>,
+    pub(crate) connection: Connection,
     /// Whether it served a request before: then it may be stale.
     pub(crate) reused: bool,
 }
@@ -67,9 +62,9 @@ impl Pool {
     /// A kept connection, if there is one that the endpoint has not closed meanwhile.
     pub(crate) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { sender, .. }) = idle.pop() {
-            if !sender.is_closed() {
-                return Some(Lease { pool: Rc::clone(self), sender, reused: true });
+        while let Some(Idle { connection, .. }) = idle.pop() {
+            if !connection.is_stale() {
+                return Some(Lease { pool: Rc::clone(self), connection, reused: true });
             }
         }
         None
@@ -84,17 +79,7 @@ impl Pool {
         };
         // Requests are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
-        // hyper's own limit of 100 fields stays: any other has its parser clear tables on the heap for every head.
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(MAX_RESPONSE_HEAD)
-            .handshake(FlatIo::new(stream))
-            .await
-            .map_err(|_| ConnectError::Failed)?;
-        tokio::task::spawn_local(async move {
-            // Its errors reach the request that holds the sender; between requests nobody misses the connection.
-            let _ = connection.await;
-        });
-        Ok(Lease { pool: Rc::clone(self), sender, reused: false })
+        Ok(Lease { pool: Rc::clone(self), connection: Connection::new(stream), reused: false })
     }
 
     /// Closes what is kept and keeps nothing any more.
@@ -103,11 +88,11 @@ impl Pool {
         self.idle.borrow_mut().clear();
     }
 
-    /// Closes connections that were not used for some sweeps.
+    /// Closes connections that were not used for some sweeps, or that the endpoint closed.
     pub(crate) fn sweep(&self) {
         self.idle.borrow_mut().retain_mut(|idle| {
             idle.sweeps += 1;
-            idle.sweeps <= SWEEPS_UNUSED && !idle.sender.is_closed()
+            idle.sweeps <= SWEEPS_UNUSED && !idle.connection.is_stale()
         });
     }
 }
@@ -116,8 +101,8 @@ impl Lease {
     /// Keeps the connection for the next request. Only to be called once request and response went through whole.
     pub(crate) fn give_back(self) {
         let mut idle = self.pool.idle.borrow_mut();
-        if !self.pool.retired.get() && idle.len() < MAX_IDLE && !self.sender.is_closed() {
-            idle.push(Idle { sender: self.sender, sweeps: 0 });
+        if !self.pool.retired.get() && idle.len() < MAX_IDLE {
+            idle.push(Idle { connection: self.connection, sweeps: 0 });
         }
     }
 }

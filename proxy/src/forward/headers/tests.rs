@@ -1,0 +1,96 @@
+//! What a backend reads of a client's head.
+
+use super::*;
+use crate::forward::head::write_fields;
+
+const POLICY: HeaderPolicy = HeaderPolicy {
+    x_forwarded: Forwarded::Append,
+    forwarded: Forwarded::Remove,
+    via: true,
+    request_id: true,
+    expose_trace: false,
+};
+
+/// The fields as written, a line each.
+fn rewritten(policy: &HeaderPolicy, trusted: bool, lines: &[(&'static str, &'static str)]) -> Vec<String> {
+    let mut headers: HeaderMap =
+        lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+    let rewrite = Rewrite {
+        policy,
+        trusted,
+        peer: &HeaderValue::from_static("::1"),
+        host: &HeaderValue::from_static("shop.example.com"),
+        version: Version::HTTP_2,
+        tracestate: Some(HeaderValue::from_static("a=1")),
+        new_request_id: &|| Bytes::from_static(b"made"),
+    };
+    let rewritten = rewrite_request(&mut headers, &rewrite);
+    let mut out = BytesMut::new();
+    write_fields(&headers, &rewritten, &mut out);
+    String::from_utf8(out.to_vec()).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+fn has(fields: &[String], line: &str) -> bool {
+    fields.iter().any(|field| field == line)
+}
+
+fn values<'f>(fields: &'f [String], name: &str) -> Vec<&'f str> {
+    fields.iter().filter_map(|field| field.strip_prefix(name)?.strip_prefix(": ")).collect()
+}
+
+#[test]
+fn a_stranger_cannot_spoof_where_it_comes_from() {
+    let fields = rewritten(&POLICY, false, &[("x-forwarded-for", "6.6.6.6"), ("x-request-id", "theirs")]);
+    assert_eq!(values(&fields, "x-forwarded-for"), ["::1"]);
+    assert_eq!(values(&fields, "x-request-id"), ["made"]);
+}
+
+#[test]
+fn a_trusted_peer_is_appended_to() {
+    let lines = [("x-forwarded-for", "10.0.0.1"), ("x-request-id", "theirs"), ("x-forwarded-proto", "https")];
+    let fields = rewritten(&POLICY, true, &lines);
+    assert_eq!(values(&fields, "x-forwarded-for"), ["10.0.0.1, ::1"]);
+    assert_eq!(values(&fields, "x-forwarded-proto"), ["https"]);
+    assert_eq!(values(&fields, "x-forwarded-host"), ["shop.example.com"]);
+    assert_eq!(values(&fields, "x-request-id"), ["theirs"]);
+}
+
+#[test]
+fn the_trace_context_and_the_host_are_ours_to_write() {
+    let lines = [("host", "other"), ("tracestate", "b=2"), ("traceparent", "x"), ("expect", "100-continue")];
+    let fields = rewritten(&POLICY, true, &lines);
+    assert_eq!(values(&fields, "host"), ["shop.example.com"]);
+    assert_eq!(values(&fields, "tracestate"), ["a=1"]);
+    assert!(values(&fields, "traceparent").is_empty() && values(&fields, "expect").is_empty(), "{fields:?}");
+}
+
+#[test]
+fn cookie_crumbs_become_one_line() {
+    let fields = rewritten(&POLICY, true, &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
+    assert_eq!(values(&fields, "cookie"), ["a=1; b=2; c=3"]);
+}
+
+#[test]
+fn forwarded_quotes_an_ipv6_node() {
+    let policy = HeaderPolicy { forwarded: Forwarded::Append, ..POLICY };
+    let fields = rewritten(&policy, true, &[("forwarded", "for=10.0.0.1")]);
+    let wanted = "for=10.0.0.1, for=\"[::1]\";host=\"shop.example.com\";proto=http";
+    assert_eq!(values(&fields, "forwarded"), [wanted]);
+}
+
+#[test]
+fn te_trailers_is_said_anew() {
+    let fields = rewritten(&POLICY, true, &[("te", "trailers")]);
+    assert!(has(&fields, "te: trailers") && has(&fields, "connection: te"), "{fields:?}");
+    let fields = rewritten(&POLICY, true, &[("te", "gzip"), ("connection", "te, x-hop"), ("x-hop", "1")]);
+    assert!(!fields.iter().any(|field| field.contains("te:") && field.starts_with("te")), "{fields:?}");
+    assert!(values(&fields, "x-hop").is_empty() && values(&fields, "connection").is_empty(), "{fields:?}");
+}
+
+#[test]
+fn absolute_form_becomes_origin_form() {
+    assert_eq!(origin_form(&Uri::from_static("http://a.com/b?c")), "/b?c");
+    assert_eq!(origin_form(&Uri::from_static("/b?c")), "/b?c");
+    assert_eq!(origin_form(&Uri::from_static("http://a.com")), "/");
+    assert_eq!(origin_form(&Uri::from_static("*")), "*");
+}

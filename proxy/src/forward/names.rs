@@ -1,0 +1,99 @@
+//! The header fields that patchgate does something about, as a set: one look over a head's names, then bit tests.
+
+use http::header::{HeaderMap, HeaderName};
+
+/// A set of known fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Names(u32);
+
+macro_rules! names {
+    ($($name:ident = $text:literal,)*) => {
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "used as positions of bits only")]
+        enum Position { $($name),* }
+
+        impl Names {
+            $(#[doc = concat!("`", $text, "`")] pub(crate) const $name: Self = Self(1 << Position::$name as u32);)*
+
+            /// The set of this one field; empty if it is none of the known.
+            pub(crate) fn of(name: &HeaderName) -> Self {
+                match name.as_str() {
+                    $($text => Self::$name,)*
+                    _ => Self(0),
+                }
+            }
+        }
+    };
+}
+
+names! {
+    CONNECTION = "connection",
+    TE = "te",
+    TRANSFER_ENCODING = "transfer-encoding",
+    KEEP_ALIVE = "keep-alive",
+    PROXY_CONNECTION = "proxy-connection",
+    UPGRADE = "upgrade",
+    PROXY_AUTHENTICATE = "proxy-authenticate",
+    PROXY_AUTHORIZATION = "proxy-authorization",
+    HTTP2_SETTINGS = "http2-settings",
+    CONTENT_LENGTH = "content-length",
+    COOKIE = "cookie",
+    EXPECT = "expect",
+    FORWARDED = "forwarded",
+    HOST = "host",
+    TRACEPARENT = "traceparent",
+    TRACESTATE = "tracestate",
+    X_FORWARDED_FOR = "x-forwarded-for",
+    X_FORWARDED_HOST = "x-forwarded-host",
+    X_FORWARDED_PROTO = "x-forwarded-proto",
+    X_REQUEST_ID = "x-request-id",
+}
+
+impl Names {
+    /// Fields meant for one connection (RFC 9110 §7.6.1, and what practice adds).
+    pub(crate) const HOP_BY_HOP: Self = Self::CONNECTION
+        .with(Self::TE)
+        .with(Self::TRANSFER_ENCODING)
+        .with(Self::KEEP_ALIVE)
+        .with(Self::PROXY_CONNECTION)
+        .with(Self::UPGRADE)
+        .with(Self::PROXY_AUTHENTICATE)
+        .with(Self::PROXY_AUTHORIZATION)
+        .with(Self::HTTP2_SETTINGS);
+
+    /// The known fields of a head.
+    pub(crate) fn in_head(headers: &HeaderMap) -> Self {
+        headers.keys().fold(Self(0), |found, name| found.with(Self::of(name)))
+    }
+
+    /// Both sets.
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both sets.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether one of `other` is in this set.
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_the_set_of_its_known_names() {
+        let headers: HeaderMap = ["te", "x-some", "host"]
+            .into_iter()
+            .map(|name| (HeaderName::from_static(name), http::HeaderValue::from_static("1")))
+            .collect();
+        let found = Names::in_head(&headers);
+        assert_eq!(found, Names::TE.with(Names::HOST));
+        assert!(found.has(Names::HOP_BY_HOP) && !found.has(Names::COOKIE));
+        assert_eq!(found.and(Names::HOP_BY_HOP), Names::TE);
+    }
+}

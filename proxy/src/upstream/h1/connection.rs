@@ -1,0 +1,152 @@
+//! A connection to a backend: requests are written to it and responses read from it, one after the other.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Frame;
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+
+use super::outgoing::WriteError;
+use super::{Decoder, Malformed, Outgoing, ResponseHead, head};
+use crate::flat::FlatIo;
+
+/// Room for one read; doubled while reads fill it, so that a large body takes few of them.
+const LEAST_ROOM: usize = 8 * 1024;
+const MOST_ROOM: usize = 256 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    io: FlatIo,
+    /// Read and not yet taken.
+    read: BytesMut,
+    room: usize,
+}
+
+/// Why there is no response to a request.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The connection was closed before anything was written.
+    NotSent,
+    /// The connection ended without a byte of a response.
+    Reset,
+    /// What came is no response.
+    Malformed(Malformed),
+    /// The client's body failed.
+    Upload,
+}
+
+/// Why a response body is not whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The connection ended in it.
+    #[error("the backend's connection ended in the body")]
+    Closed,
+    /// Its framing is broken.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { io: FlatIo::new(stream), read: BytesMut::new(), room: LEAST_ROOM }
+    }
+
+    /// Whether it cannot take another request: the backend closed it, or sent what nobody asked for.
+    pub(crate) fn is_stale(&self) -> bool {
+        // No system call unless the runtime was told of something to read.
+        let quiet =
+            matches!(self.io.stream().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        !quiet || !self.read.is_empty()
+    }
+
+    /// Writes a request and reads the head of its final response; the body is still being written when that comes
+    /// early.
+    ///
+    /// # Errors
+    /// Why there is none. The connection is then of no more use.
+    pub(crate) async fn send(&mut self, outgoing: &mut Outgoing, to_head: bool) -> Result<ResponseHead, SendError> {
+        poll_fn(|cx| self.poll_send(cx, outgoing, to_head)).await
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        outgoing: &mut Outgoing,
+        to_head: bool,
+    ) -> Poll<Result<ResponseHead, SendError>> {
+        match outgoing.poll_write(cx, &mut self.io) {
+            Poll::Ready(Err(WriteError::Upload)) => return Poll::Ready(Err(SendError::Upload)),
+            Poll::Ready(Err(WriteError::Io)) if !outgoing.has_begun() => return Poll::Ready(Err(SendError::NotSent)),
+            // A backend may answer and close before it has read all: what it said still counts.
+            Poll::Ready(Err(WriteError::Io) | Ok(())) | Poll::Pending => {}
+        }
+        loop {
+            if !self.read.is_empty() {
+                match head::parse(&mut self.read, to_head) {
+                    Ok(Some(head)) if is_interim(head.status) => continue,
+                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(None) => {}
+                    Err(malformed) => return Poll::Ready(Err(SendError::Malformed(malformed))),
+                }
+            }
+            if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
+                return Poll::Ready(Err(match self.read.is_empty() {
+                    true => SendError::Reset,
+                    false => SendError::Malformed(Malformed("a head that breaks off")),
+                }));
+            }
+        }
+    }
+
+    /// Goes on writing a request whose response came early; an error shows when the response is read.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) {
+        let _ = outgoing.poll_write(cx, &mut self.io);
+    }
+
+    /// The next piece of a response body; `None` at its end.
+    pub(crate) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        decoder: &mut Decoder,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReadError>>> {
+        loop {
+            match decoder.decode(&mut self.read) {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) if decoder.is_done() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(malformed) => return Poll::Ready(Some(Err(malformed.into()))),
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) if *decoder == Decoder::ToClose => {
+                    *decoder = Decoder::Done;
+                    return Poll::Ready(None);
+                }
+                Ok(0) | Err(_) => return Poll::Ready(Some(Err(ReadError::Closed))),
+            }
+        }
+    }
+
+    /// Reads some more; 0 is the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.read.reserve(self.room);
+        let read = ready!(poll_read_buf(Pin::new(self.io.stream_mut()), cx, &mut self.read))?;
+        if read >= self.room {
+            self.room = (self.room * 2).min(MOST_ROOM);
+        } else if read < self.room / 4 {
+            self.room = (self.room / 2).max(LEAST_ROOM);
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// `101` ends HTTP on the connection, so it is final for us.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
