@@ -4,7 +4,6 @@
 
 use std::rc::Rc;
 
-use http::HeaderValue;
 use http::request::Parts;
 use hyper::body::Incoming;
 use patchgate_config::routes::RouteMatch;
@@ -24,8 +23,6 @@ pub(crate) struct Call<Stage> {
 /// Acceptable as HTTP.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// The one authority the request is for.
-    pub(crate) authority: HeaderValue,
     /// Whether the peer is in a trusted range.
     pub(crate) trusted: bool,
 }

@@ -50,6 +50,7 @@ pub(crate) struct Facts {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) version: Version,
+    /// The one authority the request is for, which routes and backends both go by.
     pub(crate) authority: Option<HeaderValue>,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) route: Option<RouteId>,

@@ -28,8 +28,8 @@ fn enter(call: Call<()>) -> Result<Call<Admitted>, ProxyError> {
     if head.headers.len() > limit {
         return Err(ProxyError::TooManyHeaders);
     }
-    call.exchange.facts.borrow_mut().authority = Some(authority.clone());
-    Ok(call.advance(|()| Admitted { authority, trusted }))
+    call.exchange.facts.borrow_mut().authority = Some(authority);
+    Ok(call.advance(|()| Admitted { trusted }))
 }
 
 /// The authority of an acceptable request, as `Host` is to carry it.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use patchgate_config::snapshot::{BackendId, Timeouts};
 use tokio::time::Instant;
 
@@ -69,7 +69,7 @@ pub(super) async fn on_endpoint(
             Err(SendError::Upload) => ProxyError::BodyBroken,
         };
         end(exchange, attempt, End::Failed, Some(error.code()));
-        if error != ProxyError::UpstreamReset || !outbound.repeat() {
+        if error != ProxyError::UpstreamReset || !outbound.repeat(&exchange.facts.borrow().method) {
             return Err(Failed::Final(error));
         }
     }
@@ -95,9 +95,9 @@ async fn send(
     timeouts: Timeouts,
 ) -> Result<ResponseHead, SendError> {
     let span = exchange.facts.borrow().sent[usize::from(attempt)].span;
-    outbound.begin(exchange.worker(), &exchange.trace_parent(span));
+    outbound.begin(exchange, &exchange.trace_parent(span));
     exchange.deadline.set((Instant::now() + timeouts.first_byte).min(exchange.total_at.get()));
-    let to_head = outbound.is_head();
+    let to_head = exchange.facts.borrow().method == Method::HEAD;
     lease.connection.send(&mut outbound.outgoing, to_head).await
 }
 

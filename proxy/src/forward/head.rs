@@ -1,18 +1,16 @@
 //! A request's head as bytes, written anew for each attempt: only the parent id differs.
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue};
 
-use super::headers::{Rewritten, origin_form};
-use super::names::Names;
+use super::headers::{Rewritten, Values, origin_form};
+use crate::exchange::Exchange;
 use crate::trust::TraceParent;
 use crate::upstream::Framing;
 
-/// See the module.
+/// What of a head is not told by the exchange's facts.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) rewritten: Rewritten,
     pub(super) framing: Framing,
@@ -20,32 +18,24 @@ pub(super) struct Head {
 
 impl Head {
     /// Appends the head, with the empty line behind it.
-    pub(super) fn write(&self, parent: &TraceParent, out: &mut BytesMut) {
-        out.extend_from_slice(self.method.as_str().as_bytes());
+    pub(super) fn write(&self, exchange: &Exchange, parent: &TraceParent, out: &mut BytesMut) {
+        let facts = exchange.facts.borrow();
+        let none = HeaderValue::from_static("");
+        let values = Values {
+            host: facts.authority.as_ref().unwrap_or(&none),
+            peer: &exchange.connection.peer_value,
+            tracestate: facts.trace.state.as_ref(),
+            request_id: facts.request_id.as_ref(),
+        };
+        out.extend_from_slice(facts.method.as_str().as_bytes());
         out.extend_from_slice(b" ");
-        out.extend_from_slice(origin_form(&self.uri).as_bytes());
+        out.extend_from_slice(origin_form(&facts.uri).as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_fields(&self.headers, &self.rewritten, out);
+        self.rewritten.write(&self.headers, &values, facts.version, out);
         out.extend_from_slice(b"traceparent: ");
         out.extend_from_slice(&parent.encode());
         out.extend_from_slice(b"\r\n");
-        self.framing.write(&self.method, out);
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// Appends the client's fields and ours, a line each.
-pub(super) fn write_fields(headers: &HeaderMap, rewritten: &Rewritten, out: &mut BytesMut) {
-    let kept = headers.iter().filter(|(name, _)| !rewritten.left_out.has(Names::of(name)));
-    let kept = kept.map(|(name, value)| (name.as_str(), value));
-    let added = rewritten.added.iter().map(|(name, value)| (*name, value));
-    let via = rewritten.via.iter().map(|value| ("via", value));
-    for (name, value) in added.chain(kept).chain(via) {
-        let (name, value) = (name.as_bytes(), value.as_bytes());
-        out.reserve(name.len() + value.len() + 4);
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
+        self.framing.write(&facts.method, out);
         out.extend_from_slice(b"\r\n");
     }
 }

@@ -4,11 +4,10 @@
 //! written behind, when the head is written for an attempt. A response's fields go to the client's parser, so they are
 //! changed in place.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, Version};
 use patchgate_config::snapshot::{Forwarded, HeaderPolicy};
-use smallvec::SmallVec;
 
 use super::hop;
 use super::names::Names;
@@ -23,72 +22,114 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) policy: &'a HeaderPolicy,
     /// Whether the peer's own forwarding fields are believed.
     pub(crate) trusted: bool,
-    /// The client's address as text.
-    pub(crate) peer: &'a HeaderValue,
-    /// The one authority this request is for.
-    pub(crate) host: &'a HeaderValue,
     pub(crate) version: Version,
-    /// `tracestate` as it goes on.
-    pub(crate) tracestate: Option<HeaderValue>,
-    /// Makes an id for requests that bring none.
-    pub(crate) new_request_id: &'a dyn Fn() -> Bytes,
+    pub(crate) values: Values<'a>,
 }
 
-/// How a request's head is written: its own fields but for some, and some more.
+/// The values of fields that patchgate writes, where they lie.
+pub(crate) struct Values<'a> {
+    /// The one authority the request is for.
+    pub(crate) host: &'a HeaderValue,
+    /// The client's address as text.
+    pub(crate) peer: &'a HeaderValue,
+    /// `tracestate` as it goes on.
+    pub(crate) tracestate: Option<&'a HeaderValue>,
+    pub(crate) request_id: Option<&'a HeaderValue>,
+}
+
+/// How a request's head is written: the client's fields but for some, and some of ours.
 #[derive(Debug, Default)]
 pub(crate) struct Rewritten {
     pub(crate) left_out: Names,
-    /// Written in front of what the client sent, `host` first (RFC 9112 §3.2).
-    pub(crate) added: SmallVec<[(&'static str, HeaderValue); 10]>,
-    /// Written behind: `via` is a list in the order of the hops.
-    pub(crate) via: Option<HeaderValue>,
-    pub(crate) request_id: Option<HeaderValue>,
+    pub(crate) added: Names,
+    /// A list with the client's own elements in front of ours.
+    x_forwarded_for: Option<HeaderValue>,
+    forwarded: Option<HeaderValue>,
 }
 
 impl Rewritten {
-    /// Writes the field in place of those the client sent.
-    fn replace(&mut self, known: Names, name: &'static str, value: HeaderValue) {
-        self.left_out = self.left_out.with(known);
-        self.added.push((name, value));
+    /// Ours in place of the client's.
+    fn replace(&mut self, field: Names) {
+        self.left_out = self.left_out.with(field);
+        self.added = self.added.with(field);
+    }
+
+    fn leave_out(&mut self, fields: Names) {
+        self.left_out = self.left_out.with(fields);
+    }
+
+    /// Appends the fields of a head, a line each: `host` first (RFC 9112 §3.2), then our others, the client's, and
+    /// `via` last, since that is a list in the order of the hops.
+    pub(crate) fn write(&self, headers: &HeaderMap, values: &Values<'_>, version: Version, out: &mut BytesMut) {
+        line(out, "host", values.host);
+        if self.added.has(Names::TE) {
+            out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+        }
+        if let Some(state) = values.tracestate {
+            line(out, "tracestate", state);
+        }
+        if self.added.has(Names::X_FORWARDED_FOR) {
+            line(out, "x-forwarded-for", self.x_forwarded_for.as_ref().unwrap_or(values.peer));
+        }
+        if self.added.has(Names::X_FORWARDED_PROTO) {
+            out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+        }
+        if self.added.has(Names::X_FORWARDED_HOST) {
+            line(out, "x-forwarded-host", values.host);
+        }
+        if let Some(forwarded) = &self.forwarded {
+            line(out, "forwarded", forwarded);
+        }
+        if let (true, Some(id)) = (self.added.has(Names::X_REQUEST_ID), values.request_id) {
+            line(out, "x-request-id", id);
+        }
+        for (name, value) in headers {
+            if !self.left_out.has(Names::of(name)) {
+                line(out, name.as_str(), value);
+            }
+        }
+        if self.added.has(Names::VIA) {
+            out.extend_from_slice(match version {
+                Version::HTTP_2 => b"via: 2 patchgate\r\n",
+                Version::HTTP_10 => b"via: 1.0 patchgate\r\n",
+                _ => b"via: 1.1 patchgate\r\n",
+            });
+        }
     }
 }
 
-/// Rewrites a request's head for the backend, all but `traceparent`, which each attempt has its own of, and the
-/// framing of the body.
+fn line(out: &mut BytesMut, name: &str, value: &HeaderValue) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Decides how a request's head is written for the backend, all but `traceparent`, which each attempt has its own of,
+/// and the framing of the body.
 pub(crate) fn rewrite_request(headers: &mut HeaderMap, rewrite: &Rewrite<'_>) -> Rewritten {
     let found = Names::in_head(headers);
-    let mut rewritten = Rewritten {
-        // Expectations are met by the client's parser when the body is asked for; framing is written anew.
-        left_out: Names::HOP_BY_HOP.with(Names::EXPECT).with(Names::TRACEPARENT).with(Names::CONTENT_LENGTH),
-        ..Rewritten::default()
-    };
+    let mut rewritten = Rewritten::default();
+    // Expectations are met by the client's parser when the body is asked for; framing and context are written anew.
+    rewritten.leave_out(Names::HOP_BY_HOP.with(Names::EXPECT).with(Names::CONTENT_LENGTH));
+    rewritten.leave_out(Names::HOST.with(Names::TRACEPARENT).with(Names::TRACESTATE));
     if found.has(Names::CONNECTION) {
         hop::strip_listed(headers);
     }
-    rewritten.replace(Names::HOST, "host", rewrite.host.clone());
     if found.has(Names::TE) && hop::lists_trailers(headers) {
-        rewritten.added.push(("te", HeaderValue::from_static("trailers")));
-        rewritten.added.push(("connection", HeaderValue::from_static("te")));
+        rewritten.added = rewritten.added.with(Names::TE);
     }
     if rewrite.version == Version::HTTP_2 && found.has(Names::COOKIE) {
         join_cookies(headers);
     }
-    rewritten.left_out = rewritten.left_out.with(Names::TRACESTATE);
-    if let Some(state) = &rewrite.tracestate {
-        rewritten.added.push(("tracestate", state.clone()));
-    }
     x_forwarded(headers, found, rewrite, &mut rewritten);
     forwarded(headers, rewrite, &mut rewritten);
     if rewrite.policy.via {
-        let via = match rewrite.version {
-            Version::HTTP_2 => "2 patchgate",
-            Version::HTTP_10 => "1.0 patchgate",
-            _ => "1.1 patchgate",
-        };
-        rewritten.via = Some(HeaderValue::from_static(via));
+        rewritten.added = rewritten.added.with(Names::VIA);
     }
-    if rewrite.policy.request_id {
-        request_id(headers, found, rewrite, &mut rewritten);
+    if rewrite.policy.request_id && !(rewrite.trusted && found.has(Names::X_REQUEST_ID)) {
+        rewritten.replace(Names::X_REQUEST_ID);
     }
     rewritten
 }
@@ -112,44 +153,35 @@ fn x_forwarded(headers: &HeaderMap, found: Names, rewrite: &Rewrite<'_>, rewritt
     let believed = match rewrite.policy.x_forwarded {
         Forwarded::Append if rewrite.trusted => found.and(ALL),
         Forwarded::Append | Forwarded::Replace => Names::default(),
-        Forwarded::Remove => {
-            rewritten.left_out = rewritten.left_out.with(ALL);
-            return;
-        }
+        Forwarded::Remove => return rewritten.leave_out(ALL),
     };
-    let client = match believed.has(Names::X_FORWARDED_FOR) {
-        true => appended(headers, &X_FORWARDED_FOR, rewrite.peer),
-        false => rewrite.peer.clone(),
-    };
-    rewritten.replace(Names::X_FORWARDED_FOR, "x-forwarded-for", client);
-    if !believed.has(Names::X_FORWARDED_PROTO) {
-        rewritten.replace(Names::X_FORWARDED_PROTO, "x-forwarded-proto", HeaderValue::from_static("http"));
+    if believed.has(Names::X_FORWARDED_FOR) {
+        rewritten.x_forwarded_for = Some(appended(headers, &X_FORWARDED_FOR, rewrite.values.peer));
     }
-    if !believed.has(Names::X_FORWARDED_HOST) {
-        rewritten.replace(Names::X_FORWARDED_HOST, "x-forwarded-host", rewrite.host.clone());
+    rewritten.replace(Names::X_FORWARDED_FOR);
+    for field in [Names::X_FORWARDED_PROTO, Names::X_FORWARDED_HOST] {
+        if !believed.has(field) {
+            rewritten.replace(field);
+        }
     }
 }
 
 fn forwarded(headers: &HeaderMap, rewrite: &Rewrite<'_>, rewritten: &mut Rewritten) {
-    let element = match rewrite.policy.forwarded {
-        Forwarded::Remove => {
-            rewritten.left_out = rewritten.left_out.with(Names::FORWARDED);
-            return;
-        }
-        Forwarded::Append | Forwarded::Replace => forwarded_element(rewrite),
-    };
-    let Some(element) = element else { return };
-    let value = match rewrite.policy.forwarded == Forwarded::Append && rewrite.trusted {
+    rewritten.leave_out(Names::FORWARDED);
+    if rewrite.policy.forwarded == Forwarded::Remove {
+        return;
+    }
+    let believed = rewrite.policy.forwarded == Forwarded::Append && rewrite.trusted;
+    rewritten.forwarded = forwarded_element(&rewrite.values).map(|element| match believed {
         true => appended(headers, &FORWARDED, &element),
         false => element,
-    };
-    rewritten.replace(Names::FORWARDED, "forwarded", value);
+    });
 }
 
 /// `for=…;host=…;proto=http` (RFC 7239 §4); an IPv6 address is quoted and bracketed (§6).
-fn forwarded_element(rewrite: &Rewrite<'_>) -> Option<HeaderValue> {
-    let peer = rewrite.peer.to_str().ok()?;
-    let host = rewrite.host.to_str().ok()?;
+fn forwarded_element(values: &Values<'_>) -> Option<HeaderValue> {
+    let peer = values.peer.to_str().ok()?;
+    let host = values.host.to_str().ok()?;
     let node = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.to_owned() };
     HeaderValue::from_str(&format!("for={node};host=\"{host}\";proto=http")).ok()
 }
@@ -164,20 +196,6 @@ fn appended(headers: &HeaderMap, name: &HeaderName, element: &HeaderValue) -> He
     joined.extend_from_slice(element.as_bytes());
     // Legal values joined by legal characters are legal.
     HeaderValue::from_maybe_shared(joined.freeze()).unwrap_or_else(|_| element.clone())
-}
-
-fn request_id(headers: &HeaderMap, found: Names, rewrite: &Rewrite<'_>, rewritten: &mut Rewritten) {
-    if rewrite.trusted
-        && found.has(Names::X_REQUEST_ID)
-        && let Some(given) = headers.get(REQUEST_ID)
-    {
-        rewritten.request_id = Some(given.clone());
-        return;
-    }
-    if let Ok(made) = HeaderValue::from_maybe_shared((rewrite.new_request_id)()) {
-        rewritten.request_id = Some(made.clone());
-        rewritten.replace(Names::X_REQUEST_ID, "x-request-id", made);
-    }
 }
 
 /// The target as a backend of ours is asked for it: origin-form, or `*` (RFC 9112 §3.2).

@@ -42,6 +42,7 @@ names! {
     HOST = "host",
     TRACEPARENT = "traceparent",
     TRACESTATE = "tracestate",
+    VIA = "via",
     X_FORWARDED_FOR = "x-forwarded-for",
     X_FORWARDED_HOST = "x-forwarded-host",
     X_FORWARDED_PROTO = "x-forwarded-proto",

@@ -1,11 +1,13 @@
 //! A request as backends get it: rewritten once, written as often as attempts need it.
 
-use bytes::Bytes;
+use http::{HeaderValue, Method};
 
 use super::head::Head;
-use super::headers::{Rewrite, rewrite_request};
+use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
+use super::names::Names;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
+use crate::exchange::{Exchange, Facts};
 use crate::trust::TraceParent;
 use crate::upstream::{Framing, Outgoing};
 use crate::worker::Worker;
@@ -22,32 +24,35 @@ impl Outbound {
     pub(super) fn new(call: Call<Decided>) -> Self {
         let Call { exchange, mut head, body, stage } = call;
         let connection = &exchange.connection;
-        let worker = &connection.worker;
         let body = UploadBody::new(body, &exchange);
         let framing = Framing::of(&body);
         let mut facts = exchange.facts.borrow_mut();
-        let trace_id = facts.trace.id;
-        let rewritten = connection.listener.with(|listener| {
-            let rewrite = Rewrite {
-                policy: &listener.headers,
-                trusted: stage.admitted.trusted,
+        let none = HeaderValue::from_static("");
+        let (rewritten, wants_id) = connection.listener.with(|listener| {
+            let values = Values {
+                host: facts.authority.as_ref().unwrap_or(&none),
                 peer: &connection.peer_value,
-                host: &stage.admitted.authority,
-                version: head.version,
-                tracestate: facts.trace.state.clone(),
-                new_request_id: &|| worker.write(|out| out.extend_from_slice(&trace_id.encode())).1,
+                tracestate: None,
+                request_id: None,
             };
-            rewrite_request(&mut head.headers, &rewrite)
+            let policy = &listener.headers;
+            let rewrite = Rewrite { policy, trusted: stage.admitted.trusted, version: head.version, values };
+            (rewrite_request(&mut head.headers, &rewrite), policy.request_id)
         });
-        facts.request_id = rewritten.request_id.clone();
+        if wants_id {
+            facts.request_id = match rewritten.added.has(Names::X_REQUEST_ID) {
+                true => new_id(&connection.worker, &facts),
+                false => head.headers.get(REQUEST_ID).cloned(),
+            };
+        }
         drop(facts);
-        let head = Head { method: head.method, uri: head.uri, headers: head.headers, rewritten, framing };
+        let head = Head { headers: head.headers, rewritten, framing };
         Self { head, outgoing: Outgoing::new(body, framing), repeated: false }
     }
 
     /// Begins an attempt with its own parent id.
-    pub(super) fn begin(&mut self, worker: &Worker, parent: &TraceParent) {
-        let ((), head): ((), Bytes) = worker.write(|out| self.head.write(parent, out));
+    pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent) {
+        let ((), head) = exchange.worker().write(|out| self.head.write(exchange, parent, out));
         self.outgoing.begin(head);
     }
 
@@ -61,14 +66,13 @@ impl Outbound {
 
     /// Whether it may be sent once more although a backend may have acted on it: it is idempotent (RFC 9110 §9.2.2),
     /// has no body to be lost, and was not sent twice before.
-    pub(super) fn repeat(&mut self) -> bool {
-        self.head.framing == Framing::None
-            && self.head.method.is_idempotent()
-            && !std::mem::replace(&mut self.repeated, true)
+    pub(super) fn repeat(&mut self, method: &Method) -> bool {
+        self.head.framing == Framing::None && method.is_idempotent() && !std::mem::replace(&mut self.repeated, true)
     }
+}
 
-    /// Whether the response to it has no body whatever its fields say.
-    pub(super) fn is_head(&self) -> bool {
-        self.head.method == http::Method::HEAD
-    }
+/// A request's id is that of its trace, where nobody gave it another.
+fn new_id(worker: &Worker, facts: &Facts) -> Option<HeaderValue> {
+    let ((), id) = worker.write(|out| out.extend_from_slice(&facts.trace.id.encode()));
+    HeaderValue::from_maybe_shared(id).ok()
 }

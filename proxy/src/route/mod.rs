@@ -13,10 +13,10 @@ step_layer! {
 fn find(call: Call<Admitted>) -> Result<Call<Routed>, ProxyError> {
     let exchange = &call.exchange;
     let config = &exchange.snapshot.config;
-    let host = route_host(&call.stage.authority);
+    let mut facts = exchange.facts.borrow_mut();
+    let host = facts.authority.as_ref().map(route_host).unwrap_or_default();
     let route = config.routes.find(&host, call.head.uri.path()).ok_or(ProxyError::NoRoute)?;
     exchange.total_at.set(exchange.started + config.service(route.service).timeouts.total);
-    let mut facts = exchange.facts.borrow_mut();
     facts.route = Some(route.route);
     facts.service = Some(route.service);
     drop(facts);

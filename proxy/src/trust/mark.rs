@@ -56,9 +56,10 @@ impl<'a> Mark<'a> {
 }
 
 /// What a message says about a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkField<'a> {
     /// Neither group nor version is there.
+    #[default]
     Absent,
     /// Both are, and legal.
     Mark(Mark<'a>),

@@ -1,7 +1,6 @@
 //! What a backend reads of a client's head.
 
 use super::*;
-use crate::forward::head::write_fields;
 
 const POLICY: HeaderPolicy = HeaderPolicy {
     x_forwarded: Forwarded::Append,
@@ -15,18 +14,12 @@ const POLICY: HeaderPolicy = HeaderPolicy {
 fn rewritten(policy: &HeaderPolicy, trusted: bool, lines: &[(&'static str, &'static str)]) -> Vec<String> {
     let mut headers: HeaderMap =
         lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-    let rewrite = Rewrite {
-        policy,
-        trusted,
-        peer: &HeaderValue::from_static("::1"),
-        host: &HeaderValue::from_static("shop.example.com"),
-        version: Version::HTTP_2,
-        tracestate: Some(HeaderValue::from_static("a=1")),
-        new_request_id: &|| Bytes::from_static(b"made"),
-    };
+    let [host, peer, state, id] = ["shop.example.com", "::1", "a=1", "made"].map(HeaderValue::from_static);
+    let values = || Values { host: &host, peer: &peer, tracestate: Some(&state), request_id: Some(&id) };
+    let rewrite = Rewrite { policy, trusted, version: Version::HTTP_2, values: values() };
     let rewritten = rewrite_request(&mut headers, &rewrite);
     let mut out = BytesMut::new();
-    write_fields(&headers, &rewritten, &mut out);
+    rewritten.write(&headers, &values(), Version::HTTP_2, &mut out);
     String::from_utf8(out.to_vec()).unwrap().lines().map(ToOwned::to_owned).collect()
 }
 

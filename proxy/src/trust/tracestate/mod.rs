@@ -69,6 +69,7 @@ pub struct TraceState<'h> {
     /// The values of our members and of OpenTelemetry's.
     group: Option<&'h [u8]>,
     version: Option<&'h [u8]>,
+    mark: MarkField<'h>,
     ot: Ot<'h>,
     /// Whether one of our members came with a dotted key.
     dotted: bool,
@@ -110,6 +111,7 @@ impl<'h> TraceState<'h> {
                 }
             }
         }
+        list.mark = MarkField::from_values(list.group, list.version);
         // Nothing was skipped between the members if their length is that of the one line; an
         // empty line is legal to receive, not to send.
         list.canonical =
@@ -156,7 +158,7 @@ impl<'h> TraceState<'h> {
 
     /// The mark: `patch-group` and `patch-version`, or their dotted forms.
     pub fn mark(&self) -> MarkField<'h> {
-        MarkField::from_values(self.group, self.version)
+        self.mark
     }
 
     /// The explicit randomness of the trace, if it is legal.
