@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use patchgate_config::snapshot::BackendId;
@@ -67,11 +68,9 @@ enum Source {
     Upstream(Download),
 }
 
-/// A backend's response body.
+/// A backend's response body; its connection lies in the exchange.
 #[derive(Debug)]
 struct Download {
-    /// Taken when the body ended.
-    lease: Option<Lease>,
     decoder: Decoder,
     /// The request, where the response came before all of it was written.
     outgoing: Option<Box<Outgoing>>,
@@ -80,6 +79,8 @@ struct Download {
     idle: Duration,
     /// Something came since the deadline was set.
     moved: bool,
+    /// Its place among the streams that are watched, on HTTP/2.
+    stream: Option<usize>,
 }
 
 /// What a backend answered with, behind the head.
@@ -191,12 +192,18 @@ impl ResponseBody {
     /// A backend's body. `idle` bounds the pauses of the backend; the exchange's own deadline is used for it.
     pub(crate) fn upstream(answer: Answer, idle: Duration, exchange: Rc<Exchange>) -> Self {
         let Answer { lease, decoder, keep_alive, outgoing, backend } = answer;
-        let download = Download { lease: Some(lease), decoder, outgoing, keep_alive, backend, idle, moved: false };
-        let mut this = Self { source: Source::Upstream(download), exchange: Some(exchange) };
+        *exchange.download.lease.borrow_mut() = Some(lease);
+        let download = Download { decoder, outgoing, keep_alive, backend, idle, moved: false, stream: None };
+        let mut this = Self { source: Source::Upstream(download), exchange: Some(Rc::clone(&exchange)) };
         if this.source_ended() {
             this.finish(Finish::Complete);
-        } else if let Some(exchange) = &this.exchange {
-            exchange.deadline.set((Instant::now() + idle).min(exchange.total_at.get()));
+            return this;
+        }
+        exchange.deadline.set((Instant::now() + idle).min(exchange.total_at.get()));
+        if let Source::Upstream(download) = &mut this.source
+            && exchange.facts.borrow().version == Version::HTTP_2
+        {
+            download.stream = Some(exchange.connection.streams.enter(&exchange));
         }
         this
     }
@@ -209,17 +216,22 @@ impl ResponseBody {
     }
 
     fn finish(&mut self, finish: Finish) {
-        if let Source::Upstream(download) = &mut self.source
-            && let Some(lease) = download.lease.take()
-            && finish == Finish::Complete
-            && download.keep_alive
-            && download.outgoing.as_ref().is_none_or(|outgoing| outgoing.is_done())
-        {
-            lease.give_back();
+        let Some(exchange) = self.exchange.take() else { return };
+        if let Source::Upstream(download) = &mut self.source {
+            if let Some(stream) = download.stream {
+                exchange.connection.streams.leave(stream);
+            }
+            let written = download.outgoing.as_ref().is_none_or(|outgoing| outgoing.is_done());
+            let lease = exchange.download.lease.take();
+            if let Some(lease) = lease
+                && finish == Finish::Complete
+                && download.keep_alive
+                && written
+            {
+                lease.give_back();
+            }
         }
-        if let Some(exchange) = self.exchange.take() {
-            exchange.finish(finish);
-        }
+        exchange.finish(finish);
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -227,14 +239,22 @@ impl ResponseBody {
             Source::Local(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Source::Upstream(download) => download,
         };
-        // Taken with the exchange, when the body ended.
-        let (Some(lease), Some(exchange)) = (&mut download.lease, &self.exchange) else { return Poll::Ready(None) };
+        // Taken when the body ended.
+        let Some(exchange) = &self.exchange else { return Poll::Ready(None) };
+        let mut lease = exchange.download.lease.borrow_mut();
+        // Taken by whoever gave up on the client.
+        let Some(lease) = &mut *lease else { return Poll::Ready(Some(Err(BodyError::TimedOut))) };
+        if exchange.deadline.has_passed() && Instant::now() >= exchange.total_at.get() {
+            return Poll::Ready(Some(Err(BodyError::TimedOut)));
+        }
         if let Some(outgoing) = &mut download.outgoing {
             lease.connection.poll_write(cx, outgoing);
         }
+        exchange.download.waits_for_backend.set(false);
         match lease.connection.poll_body(cx, &mut download.decoder) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 download.moved = true;
+                exchange.download.pieces.set(exchange.download.pieces.get() + 1);
                 if let Some(trailers) = frame.trailers_mut() {
                     capture(exchange, trailers, download.backend);
                     strip_trailers(trailers);
@@ -244,6 +264,7 @@ impl ResponseBody {
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
+                exchange.download.waits_for_backend.set(true);
                 ready!(exchange.deadline.poll_passed(cx));
                 let now = Instant::now();
                 if std::mem::take(&mut download.moved) && now < exchange.total_at.get() {

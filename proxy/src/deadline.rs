@@ -112,6 +112,11 @@ impl Deadline {
         self.deadlines.look_by(at);
     }
 
+    /// Whether the deadline has passed, without being woken for it.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.deadlines.slots.borrow().get(self.key).is_some_and(|slot| slot.passed)
+    }
+
     /// Ready once the deadline has passed; stays so until the next [`set`](Self::set).
     pub(crate) fn poll_passed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slots = self.deadlines.slots.borrow_mut();

@@ -34,6 +34,9 @@ pub(crate) enum ProxyError {
     /// An `Expect` other than `100-continue` (RFC 9110 §10.1.1).
     #[error("the expectation cannot be met")]
     ExpectationFailed,
+    /// A transfer coding other than `chunked` (RFC 9112 §6.1).
+    #[error("the transfer coding is not supported")]
+    CodingUnsupported,
     /// A request version other than 1.0, 1.1 and 2.
     #[error("the HTTP version is not supported")]
     VersionUnsupported,
@@ -89,6 +92,7 @@ impl ProxyError {
             Self::TargetMalformed => "target_malformed",
             Self::ConnectRefused => "connect_refused",
             Self::ExpectationFailed => "expectation_failed",
+            Self::CodingUnsupported => "coding_unsupported",
             Self::VersionUnsupported => "version_unsupported",
             Self::TooManyHeaders => "too_many_headers",
             Self::NoRoute => "no_route",
@@ -117,6 +121,7 @@ impl ProxyError {
             | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
+            Self::CodingUnsupported => StatusCode::NOT_IMPLEMENTED,
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -139,6 +144,7 @@ impl ProxyError {
             | Self::TargetMalformed
             | Self::ConnectRefused
             | Self::ExpectationFailed
+            | Self::CodingUnsupported
             | Self::VersionUnsupported
             | Self::TooManyHeaders
             | Self::NoRoute

@@ -18,6 +18,7 @@ use crate::deadline::Deadline;
 use crate::error::ProxyError;
 use crate::rollout::Decision;
 use crate::trust::{Flags, SpanId, TraceId, TraceParent};
+use crate::upstream::Lease;
 use crate::worker::{Worker, WorkerSnapshot};
 
 /// A request in progress.
@@ -31,6 +32,7 @@ pub(crate) struct Exchange {
     /// When the whole request must have ended.
     pub(crate) total_at: Cell<Instant>,
     pub(crate) upload: Upload,
+    pub(crate) download: Download,
     pub(crate) facts: RefCell<Facts>,
     finished: Cell<bool>,
 }
@@ -42,6 +44,17 @@ pub(crate) struct Upload {
     pub(crate) pending: Cell<bool>,
     /// The client's side failed or stalled.
     pub(crate) broken: Cell<bool>,
+}
+
+/// How a backend's response body stands.
+#[derive(Debug, Default)]
+pub(crate) struct Download {
+    /// The backend's connection while the body comes; whoever gives up on the body takes it.
+    pub(crate) lease: RefCell<Option<Lease>>,
+    /// Pieces handed on.
+    pub(crate) pieces: Cell<u64>,
+    /// The backend's turn: the client took all there was.
+    pub(crate) waits_for_backend: Cell<bool>,
 }
 
 /// What has been found out, for whoever reports it.
@@ -168,6 +181,7 @@ impl Exchange {
             started,
             total_at: Cell::new(started),
             upload: Upload::default(),
+            download: Download::default(),
             facts: RefCell::new(facts),
             finished: Cell::new(false),
             connection,

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::listener::{BoundListener, accept};
+use crate::listener::{BoundListener, accept, key};
 use crate::panics::PanicPool;
 use crate::stack::stack;
 use crate::telemetry::Telemetry;
@@ -56,7 +56,7 @@ struct WorkerHandle {
 enum Command {
     Listen(BoundListener),
     Close {
-        name: String,
+        listener: String,
     },
     /// A new snapshot is published: take it now, not at the next request.
     Refresh,
@@ -88,6 +88,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Prepared {
     opened: Vec<(Listening, Vec<BoundListener>)>,
+    /// Their keys.
     closed: Vec<String>,
 }
 
@@ -99,11 +100,12 @@ impl Proxy {
     /// # Errors
     /// When an address cannot be bound or a thread not be started; nothing serves then.
     pub fn start(snapshot: Arc<Snapshot>, workers: usize, telemetry: &Arc<Telemetry>) -> Result<Self, ServeError> {
+        check_descriptors(&snapshot);
         let (publisher, reader) = patchgate_config::publish::channel(Arc::clone(&snapshot));
         let panics = Arc::new(PanicPool::default());
         let mut proxy = Self { workers: Vec::new(), publisher, listening: Vec::new(), panics };
         let opened =
-            snapshot.listeners.iter().map(|listener| open(listener, workers)).collect::<Result<Vec<_>, _>>()?;
+            snapshot.listeners.iter().map(|listener| open(listener, workers, true)).collect::<Result<Vec<_>, _>>()?;
         for index in 0..workers {
             let handle = spawn(index, &reader, telemetry, &proxy.panics).map_err(ServeError::Worker)?;
             proxy.workers.push(handle);
@@ -129,24 +131,18 @@ impl Proxy {
     /// # Errors
     /// When an address cannot be bound; nothing has changed then.
     pub fn prepare(&self, next: &Snapshot) -> Result<Prepared, ServeError> {
-        let kept = |listener: &Listener| {
-            self.listening
-                .iter()
-                .any(|old| old.listener.name == listener.name && old.listener.address == listener.address)
-        };
-        let closed = self
-            .listening
-            .iter()
-            .filter(|old| {
-                !next.listeners.iter().any(|new| new.name == old.listener.name && new.address == old.listener.address)
-            })
-            .map(|old| old.listener.name.clone())
-            .collect();
+        let kept = |listener: &Listener| self.listening.iter().any(|old| key(&old.listener) == key(listener));
+        let goes_on = |old: &Listening| next.listeners.iter().any(|new| key(new) == key(&old.listener));
+        let closed = self.listening.iter().filter(|old| !goes_on(old)).map(|old| key(&old.listener)).collect();
         let opened = next
             .listeners
             .iter()
             .filter(|listener| !kept(listener))
-            .map(|listener| open(listener, self.workers.len()))
+            .map(|listener| {
+                // A port that we hold ourselves may be shared: one address of it gives way to another.
+                let ours = self.listening.iter().any(|old| old.address.port() == listener.address.port());
+                open(listener, self.workers.len(), !ours)
+            })
             .collect::<Result<_, _>>()?;
         Ok(Prepared { opened, closed })
     }
@@ -154,7 +150,7 @@ impl Proxy {
     /// Puts `next` in force: one swap, seen by every request that begins after it.
     pub fn apply(&mut self, next: Arc<Snapshot>, prepared: Prepared) {
         for listening in &mut self.listening {
-            if let Some(new) = next.listeners.iter().find(|new| new.name == listening.listener.name) {
+            if let Some(new) = next.listeners.iter().find(|new| key(new) == key(&listening.listener)) {
                 listening.listener = Arc::clone(new);
             }
         }
@@ -164,10 +160,10 @@ impl Proxy {
     }
 
     fn serve(&mut self, prepared: Prepared) {
-        for name in prepared.closed {
-            self.listening.retain(|listening| listening.listener.name != name);
-            tracing::info!(listener = name, "no longer listening");
-            self.tell(|| Command::Close { name: name.clone() });
+        for closed in prepared.closed {
+            self.listening.retain(|listening| key(&listening.listener) != closed);
+            tracing::info!(listener = closed, "no longer listening");
+            self.tell(|| Command::Close { listener: closed.clone() });
         }
         for (listening, shares) in prepared.opened {
             tracing::info!(listener = listening.listener.name, address = %listening.address, "listening");
@@ -207,8 +203,25 @@ impl Proxy {
     }
 }
 
-fn open(listener: &Arc<Listener>, workers: usize) -> Result<(Listening, Vec<BoundListener>), ServeError> {
-    match BoundListener::bind(listener, workers) {
+/// Lets the process have as many descriptors as it may, and says so if that is less than its listeners promise.
+fn check_descriptors(snapshot: &Snapshot) {
+    let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(allowed) => allowed,
+        Err(error) => return tracing::warn!(%error, "the limit of open files cannot be raised"),
+    };
+    // A client's connection, and one to a backend for it.
+    let wanted: u64 = snapshot.listeners.iter().map(|listener| 2 * listener.limits.connections as u64).sum();
+    if allowed < wanted {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "fewer files may be open than limits.connections ask for: raise `ulimit -Hn`, or lower limits.connections"
+        );
+    }
+}
+
+fn open(listener: &Arc<Listener>, workers: usize, alone: bool) -> Result<(Listening, Vec<BoundListener>), ServeError> {
+    match BoundListener::bind(listener, workers, alone) {
         Ok((address, shares)) => Ok((Listening { listener: Arc::clone(listener), address }, shares)),
         Err(source) => Err(ServeError::Bind { name: listener.name.clone(), address: listener.address, source }),
     }
@@ -279,12 +292,12 @@ async fn work(worker: Rc<Worker>, inbox: &mut mpsc::UnboundedReceiver<Command>) 
                 };
                 let task = accept(Rc::clone(&worker), handle, socket, bound.connections, stopped, stack.clone());
                 accepting.push(Accepting {
-                    listener: bound.listener.name.clone(),
+                    listener: key(&bound.listener),
                     stop,
                     task: tokio::task::spawn_local(task),
                 });
             }
-            Some(Command::Close { name }) => accepting.retain(|open| open.listener != name),
+            Some(Command::Close { listener }) => accepting.retain(|open| open.listener != listener),
             Some(Command::Drain { timeout, done }) => {
                 worker.drain();
                 let ended = async {

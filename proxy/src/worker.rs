@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::deadline::Deadlines;
-use crate::listener::ListenerRef;
+use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
 use crate::rollout::Track;
 use crate::telemetry::WorkerTelemetry;
@@ -128,18 +128,22 @@ impl Worker {
         Rc::clone(&current)
     }
 
-    /// The handle to a listener's rules, under its name.
+    /// The handle to a listener's rules, under its key.
     pub(crate) fn listener(&self, listener: &Arc<patchgate_config::snapshot::Listener>) -> ListenerRef {
         let mut listeners = self.listeners.borrow_mut();
-        listeners.retain(|(name, _)| *name != listener.name);
-        let handle = ListenerRef::new(Arc::clone(listener));
-        listeners.push((listener.name.clone(), handle.clone()));
+        let key = self::key(listener);
+        listeners.retain(|(known, _)| *known != key);
+        // The snapshot may have moved on since the socket was bound.
+        let config = Arc::clone(&self.snapshot.borrow().config);
+        let latest = config.listeners.iter().find(|listener| self::key(listener) == key);
+        let handle = ListenerRef::new(Arc::clone(latest.unwrap_or(listener)));
+        listeners.push((key, handle.clone()));
         handle
     }
 
     fn follow_listeners(&self, snapshot: &Snapshot) {
-        for (name, handle) in self.listeners.borrow().iter() {
-            if let Some(listener) = snapshot.listeners.iter().find(|listener| listener.name == *name) {
+        for (known, handle) in self.listeners.borrow().iter() {
+            if let Some(listener) = snapshot.listeners.iter().find(|listener| key(listener) == *known) {
                 handle.set(Arc::clone(listener));
             }
         }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{EXPECT, HOST, HeaderMap, HeaderValue};
+use http::header::{EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Method, Uri, Version};
 
@@ -51,6 +51,12 @@ fn admit(method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) -> R
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(ProxyError::ExpectationFailed);
+    }
+    // hyper undoes `chunked`; another coding would have to be undone here, or go on without being told
+    // (RFC 9112 §6.1).
+    let chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if headers.contains_key(TRANSFER_ENCODING) && !headers.get_all(TRANSFER_ENCODING).iter().all(chunked) {
+        return Err(ProxyError::CodingUnsupported);
     }
     authority(uri, version, headers)
 }

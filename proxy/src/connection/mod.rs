@@ -3,6 +3,7 @@
 //! A connection without requests keeps only its socket: parser and buffers (some 20 KiB) are dropped after a quiet
 //! tick and made anew at the next byte.
 
+mod streams;
 mod watch;
 mod wire;
 
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -26,6 +28,7 @@ use crate::body::ResponseBody;
 use crate::listener::ListenerRef;
 use crate::respond::Unanswerable;
 use crate::worker::{LocalExecutor, Worker};
+pub(crate) use streams::Streams;
 use watch::{Finding, TICK, Watch};
 pub(crate) use wire::Traffic;
 use wire::{Wire, WireIo};
@@ -46,6 +49,8 @@ pub(crate) struct Connection {
     /// The client's address as `x-forwarded-for` has it.
     pub(crate) peer_value: HeaderValue,
     pub(crate) traffic: Rc<Traffic>,
+    /// Responses that are watched one by one; HTTP/2 only.
+    pub(crate) streams: Streams,
 }
 
 /// A request with the connection it came on: what the stack is given.
@@ -54,6 +59,9 @@ pub(crate) struct Inbound {
     pub(crate) request: Request<Incoming>,
     pub(crate) connection: Rc<Connection>,
 }
+
+/// A client that was sent GOAWAY and does not answer is let go after this.
+const GOAWAY_GRACE: Duration = Duration::from_secs(2);
 
 /// Header fields that hyper's parser takes if not told otherwise.
 const PARSER_HEADERS: usize = 100;
@@ -85,6 +93,7 @@ where
         listener,
         peer,
         traffic: Rc::clone(&wire.traffic),
+        streams: Streams::default(),
     });
     let limits = connection.listener.get().limits.clone();
     let Some(protocol) = detect(&connection, &wire, &limits).await else { return };
@@ -106,28 +115,35 @@ where
 
 /// Waits for the first bytes and tells the protocol from them; `None`: the connection is over.
 async fn detect(connection: &Connection, wire: &Wire, limits: &Limits) -> Option<Protocol> {
-    if !sleep_until_readable(connection, wire, limits).await {
-        return None;
-    }
     let mut first = [0u8; 1024];
-    let mut read = 0;
+    // That a socket is readable is a hint only: a new one is said to be, whatever is there.
+    let mut read = loop {
+        if !sleep_until_readable(connection, wire, limits).await {
+            return None;
+        }
+        match wire.try_read(&mut first) {
+            Ok(0) => return None,
+            Ok(read) => break read,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    };
     let sniff = async {
         loop {
-            match wire.try_read(&mut first[read..]) {
-                Ok(0) => return None,
-                Ok(more) => read += more,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    poll_fn(|cx| wire.poll_readable(cx)).await.ok()?;
-                    continue;
-                }
-                Err(_) => return None,
-            }
             let compared = read.min(PREFACE.len());
             if first[..compared] != PREFACE[..compared] {
                 return Some(Protocol::Http1);
             }
             if compared == PREFACE.len() {
                 return Some(Protocol::Http2);
+            }
+            match wire.try_read(&mut first[read..]) {
+                Ok(0) => return None,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    poll_fn(|cx| wire.poll_readable(cx)).await.ok()?;
+                }
+                Err(_) => return None,
             }
         }
     };
@@ -207,11 +223,11 @@ where
     let mut tick = std::pin::pin!(tokio::time::sleep(TICK));
     let mut watch = Watch::new(Instant::now(), &wire.traffic);
     let mut draining = std::pin::pin!(connection.worker.draining());
-    let mut going_away = false;
+    let mut going_away: Option<Instant> = None;
     let mut turn = Turn::default();
     poll_fn(|cx| {
-        if !going_away && draining.as_mut().poll(cx).is_ready() {
-            going_away = true;
+        if going_away.is_none() && draining.as_mut().poll(cx).is_ready() {
+            going_away = Some(Instant::now());
             parser.as_mut().graceful_shutdown();
         }
         if let Poll::Ready(result) = parser.as_mut().poll(cx) {
@@ -225,10 +241,15 @@ where
         wire.traffic.head_open.set(false);
         match poll_watch(cx, tick.as_mut(), &mut watch, connection, limits) {
             Poll::Ready(Finding::ReadTooSlow) => return Poll::Ready(()),
-            Poll::Ready(Finding::Expired) if !going_away => {
-                going_away = true;
-                parser.as_mut().graceful_shutdown();
-            }
+            Poll::Ready(Finding::Expired) => match going_away {
+                None => {
+                    going_away = Some(Instant::now());
+                    parser.as_mut().graceful_shutdown();
+                }
+                // Told to go, nothing under way, and still here.
+                Some(since) if since.elapsed() >= GOAWAY_GRACE => return Poll::Ready(()),
+                Some(_) => {}
+            },
             Poll::Ready(_) => {}
             Poll::Pending => return Poll::Pending,
         }
@@ -248,6 +269,7 @@ fn poll_watch(
 ) -> Poll<Finding> {
     while tick.as_mut().poll(cx).is_ready() {
         let now = Instant::now();
+        connection.streams.cut_stalled(now, limits.body_idle_timeout);
         match watch.look(now, &connection.traffic, limits, connection.worker.is_draining()) {
             Finding::Fine => tick.as_mut().reset(now + TICK),
             finding => {

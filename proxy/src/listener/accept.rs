@@ -52,13 +52,23 @@ pub(crate) async fn accept<S>(
         });
     };
     let mut stop = std::pin::pin!(stop);
+    let mut failing = false;
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, peer)) => admit(stream, peer),
+                Ok((stream, peer)) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("connections are accepted again");
+                    }
+                    admit(stream, peer);
+                }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    worker.telemetry.accept_failed(&error);
+                    worker.telemetry.accept_failed();
+                    // Told once, not ten times a second.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    }
                     tokio::time::sleep(BACK_OFF).await;
                 }
             },

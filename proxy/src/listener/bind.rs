@@ -11,14 +11,16 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 /// Connections the kernel queues for a socket; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Binds one socket for each of `workers` at `address`. With port 0 all get the port the first was given.
+/// Binds one socket for each of `workers` at `address`. With port 0 all get the port the first was given. `alone`: a
+/// port that anybody listens on is refused.
 ///
 /// # Errors
 /// That of the operating system, as when another program holds the port.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    // A plain bind first: `SO_REUSEPORT` would let a second patchgate of the same user share the port silently.
-    let probe = socket(address, false)?;
-    drop(probe);
+pub(crate) fn bind(address: SocketAddr, workers: usize, alone: bool) -> io::Result<Vec<TcpListener>> {
+    if alone {
+        // A plain bind first: `SO_REUSEPORT` would let a second patchgate of the same user share the port silently.
+        drop(socket(address, false)?);
+    }
     let first = socket(address, true)?;
     let address = first.local_addr()?;
     let mut sockets = vec![first];
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_on_one_port() {
-        let sockets = bind(([127, 0, 0, 1], 0).into(), 3).unwrap();
+        let sockets = bind(([127, 0, 0, 1], 0).into(), 3, true).unwrap();
         let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|&port| port == ports[0] && port != 0));
@@ -85,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_port_that_is_listened_on_is_refused() {
-        let held = bind(([127, 0, 0, 1], 0).into(), 1).unwrap();
-        let error = bind(held[0].local_addr().unwrap(), 1).unwrap_err();
+        let held = bind(([127, 0, 0, 1], 0).into(), 1, true).unwrap();
+        let error = bind(held[0].local_addr().unwrap(), 1, true).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -14,6 +14,12 @@ use patchgate_config::snapshot::Listener;
 pub(crate) use accept::accept;
 pub(crate) use bind::bind;
 
+/// What makes a listener the same over a reload: its address, so that it can be renamed; its name, where the port is
+/// chosen by the kernel.
+pub(crate) fn key(listener: &Listener) -> String {
+    if listener.address.port() == 0 { listener.name.clone() } else { listener.address.to_string() }
+}
+
 /// A worker's handle to a listener's rules; follows the snapshot in force, so that a reload reaches open connections.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerRef(Rc<RefCell<Arc<Listener>>>);
@@ -73,12 +79,17 @@ pub(crate) struct BoundListener {
 }
 
 impl BoundListener {
-    /// Binds `listener` for every one of `workers`; also tells the address really bound.
+    /// Binds `listener` for every one of `workers`; also tells the address really bound. `alone`: a port that anybody
+    /// listens on is refused.
     ///
     /// # Errors
     /// That of the operating system.
-    pub(crate) fn bind(listener: &Arc<Listener>, workers: usize) -> std::io::Result<(SocketAddr, Vec<Self>)> {
-        let sockets = bind(listener.address, workers)?;
+    pub(crate) fn bind(
+        listener: &Arc<Listener>,
+        workers: usize,
+        alone: bool,
+    ) -> std::io::Result<(SocketAddr, Vec<Self>)> {
+        let sockets = bind(listener.address, workers, alone)?;
         let address = sockets[0].local_addr()?;
         let connections = Connections::default();
         let shares = sockets

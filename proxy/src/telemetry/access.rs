@@ -1,9 +1,11 @@
 //! The access log: one JSON line for each exported request, off by default.
 //!
-//! Written by a thread of its own behind a bounded queue; a line that finds no room is dropped.
+//! Written by a thread of its own behind a bounded queue; a line that finds no room is dropped and counted.
 
 use std::io::Write;
 use std::sync::mpsc;
+
+use tokio::sync::oneshot;
 
 use crate::exchange::{Exchange, Facts};
 
@@ -17,12 +19,14 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Starts the thread that writes to standard output.
+    /// Starts the thread that writes to standard output; it ends, and tells so, once every log is dropped and all
+    /// lines are written.
     ///
     /// # Errors
     /// That of the operating system, if no thread can be made.
-    pub fn start() -> std::io::Result<Self> {
+    pub fn start() -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let (lines, waiting) = mpsc::sync_channel::<String>(WAITING);
+        let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
             while let Ok(first) = waiting.recv() {
                 let mut out = std::io::stdout().lock();
@@ -33,11 +37,14 @@ impl AccessLog {
                 }
                 let _ = written.and_then(|()| out.flush());
             }
+            // Nobody waits when the process ends without a flush.
+            let _ = end.send(());
         })?;
-        Ok(Self { lines })
+        Ok((Self { lines }, ended))
     }
 
-    pub(super) fn write(&self, exchange: &Exchange, facts: &Facts, end: &'static str, seconds: f64) {
+    /// Writes a request's line; false if there was no room for it.
+    pub(super) fn write(&self, exchange: &Exchange, facts: &Facts, end: &'static str, seconds: f64) -> bool {
         let config = &exchange.snapshot.config;
         let line = serde_json::json!({
             "method": facts.method.as_str(),
@@ -57,6 +64,6 @@ impl AccessLog {
             "trace_id": format!("{:032x}", facts.trace.id.get()),
             "span_id": format!("{:016x}", facts.trace.span.get()),
         });
-        let _ = self.lines.try_send(line.to_string());
+        self.lines.try_send(line.to_string()).is_ok()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use patchgate_config::snapshot::{Otlp, OtlpProtocol};
@@ -21,6 +21,9 @@ use super::otlp;
 
 /// Spans in one export, unless a chunk alone has more.
 const BATCH_SPANS: usize = 2048;
+
+/// A collector's answer is a few bytes; of a longer one nobody wants the rest.
+const MAX_ANSWER: usize = 64 * 1024;
 
 /// Tries of one batch.
 const TRIES: u32 = 3;
@@ -223,8 +226,10 @@ impl Run {
             .get(http::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
-        // Read to its end, so that the connection can be used again.
-        let _ = response.into_body().collect().await;
+        // Read to its end, so that the connection can be used again, unless it has none.
+        if Limited::new(response.into_body(), MAX_ANSWER).collect().await.is_err() {
+            self.connection = None;
+        }
         match status.as_u16() {
             200..=299 => Ok(()),
             429 | 502 | 503 | 504 => Err(ExportError::Retryable(status, after)),

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use patchgate_config::snapshot::Telemetry as Config;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::commit::Contender;
@@ -47,7 +47,7 @@ pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     senders: Mutex<Option<[Sender; 2]>>,
     exporters: Mutex<Vec<Exporter>>,
-    access: AccessLog,
+    access: Mutex<Option<(AccessLog, oneshot::Receiver<()>)>>,
 }
 
 /// One worker's part.
@@ -87,7 +87,7 @@ impl Telemetry {
             metrics: Metrics::new(workers, counts),
             senders: Mutex::new(Some([normal, canary])),
             exporters: Mutex::new(exporters),
-            access: AccessLog::start()?,
+            access: Mutex::new(Some(AccessLog::start()?)),
         });
         telemetry.apply(config);
         Ok(telemetry)
@@ -112,10 +112,11 @@ impl Telemetry {
     #[must_use]
     pub fn worker(&self, index: usize) -> WorkerSeed {
         let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         WorkerSeed {
             index,
             metrics: Arc::clone(&self.metrics),
-            access: self.access.clone(),
+            access: access.as_ref().map(|(log, _)| log.clone()).expect("workers are made before the shutdown"),
             senders: senders.clone().expect("workers are made before the shutdown"),
         }
     }
@@ -128,6 +129,12 @@ impl Telemetry {
         let mut all = true;
         for exporter in exporters {
             all &= exporter.flush(until.saturating_duration_since(Instant::now())).await;
+        }
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((log, ended)) = access {
+            // The last log: its thread ends once all lines are written.
+            drop(log);
+            let _ = tokio::time::timeout_at(until, ended).await;
         }
         all
     }
@@ -239,9 +246,8 @@ impl WorkerTelemetry {
         self.counters.add(Count::ConnectionsRefused);
     }
 
-    pub(crate) fn accept_failed(&self, error: &std::io::Error) {
+    pub(crate) fn accept_failed(&self) {
         self.counters.add(Count::AcceptErrors);
-        tracing::warn!(%error, "a connection could not be accepted");
     }
 
     /// Counts an answer when it is committed; its request's end is counted by [`finish`](Self::finish).
@@ -259,8 +265,8 @@ impl WorkerTelemetry {
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
         let wall = SystemTime::now();
-        if config.access_log {
-            self.access.write(exchange, &facts, finish.as_str(), duration.as_secs_f64());
+        if config.access_log && !self.access.write(exchange, &facts, finish.as_str(), duration.as_secs_f64()) {
+            self.counters.add(Count::AccessLogDropped);
         }
         let collector = match exported.channel {
             Channel::Normal => &config.otlp,

@@ -102,7 +102,7 @@ pub struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// A text.
+    /// A text; what is longer than 4 KiB is cut there.
     pub fn text(&mut self, key: &str, value: &str) {
         self.raw(key, value.as_bytes());
     }
@@ -128,6 +128,8 @@ impl Attributes<'_> {
     }
 
     fn raw(&mut self, key: &str, value: &[u8]) {
+        // A span's length has three bytes, and a collector no use for more.
+        let value = &value[..cut(value)];
         let any = 1 + varint_len(value.len() as u64) + value.len();
         self.key(key, any);
         bytes(self.out, 1, value);
@@ -142,6 +144,18 @@ impl Attributes<'_> {
         tag(self.out, 2, BYTES);
         varint(self.out, any as u64);
     }
+}
+
+/// Bytes of an attribute's value at most.
+const MAX_TEXT: usize = 4096;
+
+/// Where to cut a text that is too long: at the last whole character that fits.
+fn cut(text: &[u8]) -> usize {
+    if text.len() <= MAX_TEXT {
+        return text.len();
+    }
+    // A byte that continues a character in UTF-8 begins with the bits 10.
+    (0..=MAX_TEXT).rev().find(|&at| text[at] & 0xc0 != 0x80).unwrap_or(0)
 }
 
 /// An `ExportTraceServiceRequest` of the spans in `chunks`.

@@ -72,3 +72,16 @@ fn the_targets_authority_is_the_host() {
     let got = client.reply().unwrap().text();
     assert!(has(&got, "GET /a") && has(&got, "host: shop.example.com"), "{got}");
 }
+
+#[test]
+fn a_transfer_coding_that_is_not_undone_here_is_refused() {
+    let upstream = mirror();
+    let gateway = Running::plain(upstream.address);
+    for codings in ["transfer-encoding: gzip, chunked", "transfer-encoding: gzip\r\ntransfer-encoding: chunked"] {
+        let mut client = gateway.client();
+        client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{codings}\r\n\r\n0\r\n\r\n")).unwrap();
+        let reply = client.reply().unwrap();
+        assert_eq!((reply.status, reply.closes()), (501, true), "{codings}");
+    }
+    assert_eq!(upstream.requests(), 0);
+}

@@ -64,6 +64,14 @@ fn a_connection_without_requests_is_closed_and_one_with_them_survives_its_rests(
 }
 
 #[test]
+fn a_connection_that_says_nothing_is_closed_without_a_word() {
+    let (mut gateway, _upstream) = limited("idle_timeout: 2s, header_timeout: 1s");
+    assert_eq!(gateway.client().rest().unwrap(), b"");
+    gateway.stop();
+    assert_eq!(gateway.sum(Count::BadRequests), 0);
+}
+
+#[test]
 fn connections_over_the_limit_are_closed_at_once_and_counted() {
     let (gateway, _upstream) = limited("connections: 2");
     let mut first = gateway.client();

@@ -5,8 +5,10 @@
 mod bodies;
 mod capture;
 mod faults;
+mod h2;
 mod headers;
 mod limits;
+mod listeners;
 mod retry;
 mod trust;
 
@@ -17,6 +19,7 @@ use std::time::Duration;
 use patchgate_config::compile;
 use patchgate_config::load::from_text;
 use patchgate_config::rollout_table::RolloutTable;
+use patchgate_config::snapshot::Snapshot;
 use patchgate_proxy::server::Proxy;
 use patchgate_proxy::telemetry::Telemetry;
 use patchgate_proxy::telemetry::metrics::{Count, FAMILIES};
@@ -34,11 +37,15 @@ struct Running {
     telemetry: Arc<Telemetry>,
 }
 
+/// The snapshot of a configuration.
+fn snapshot(config: &str) -> Arc<Snapshot> {
+    let loaded = from_text("test.yaml", config, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(compile(&loaded.model, &RolloutTable::from_model(&loaded.model), 1))
+}
+
 impl Running {
     fn start(config: &str) -> Self {
-        let loaded = from_text("test.yaml", config, &|_| None).unwrap_or_else(|error| panic!("{error}"));
-        let model = &loaded.model;
-        let snapshot = Arc::new(compile(model, &RolloutTable::from_model(model), 1));
+        let snapshot = snapshot(config);
         let telemetry = Telemetry::start(2, &snapshot.telemetry).expect("a test has threads");
         let proxy = Proxy::start(snapshot, 2, &telemetry).unwrap_or_else(|error| panic!("{error}"));
         Self { proxy: Some(proxy), telemetry }

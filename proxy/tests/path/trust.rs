@@ -70,3 +70,11 @@ fn baggage_carries_a_mark_only_where_it_is_asked_to() {
     let got = wary.get("/", &baggage).text();
     assert!(got.starts_with("stable|") && got.ends_with("|user=7"), "{got}");
 }
+
+#[test]
+fn a_strangers_baggage_loses_its_mark_even_where_nobody_reads_it() {
+    let (stable, hot_fix) = (tells("stable"), tells("hot-fix"));
+    let gateway = Running::with(stable.address, hot_fix.address, "trust: { addresses: [] }", "");
+    let got = gateway.get("/", &[("baggage", "user=7,patch.group=lane,patch.version=v2")]).text();
+    assert!(got.ends_with("|user=7"), "{got}");
+}

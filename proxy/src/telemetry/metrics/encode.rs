@@ -185,7 +185,7 @@ fn durations(
 }
 
 fn encode_histogram(mut metric: MetricEncoder<'_>, sum: &HistogramSum) -> fmt::Result {
-    let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+    let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(sum.buckets).collect();
     metric.encode_histogram::<NoLabelSet>(sum.sum, sum.count, &buckets, None)
 }
@@ -278,6 +278,18 @@ mod tests {
         assert!(text.contains("patchgate_marks_total{result=\"trusted\"} 1"));
         assert!(text.contains("patchgate_request_duration_seconds_count{"));
         assert!(text.contains("patchgate_build_info{version="));
+    }
+
+    #[test]
+    fn the_last_bucket_is_infinite_and_counts_all() {
+        let metrics = metrics();
+        metrics.series(key()).shard(0).finish(200, Duration::from_secs(60));
+        let text = metrics.encode().unwrap();
+        let infinite =
+            text.lines().find(|line| line.starts_with("http_server_request_duration_seconds_bucket{le=\"+Inf\""));
+        assert!(infinite.is_some_and(|line| line.ends_with("} 1")), "{infinite:?}");
+        let count = text.lines().find(|line| line.starts_with("http_server_request_duration_seconds_count{"));
+        assert!(count.is_some_and(|line| line.ends_with("} 1")), "{count:?}");
     }
 
     #[test]

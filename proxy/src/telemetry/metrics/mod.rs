@@ -99,6 +99,11 @@ impl Metrics {
         self.control.reloads_applied.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Records that, after a rejected one, the configuration in force was found in its file again.
+    pub fn reload_restored(&self) {
+        self.control.last_reload_successful.store(1, Ordering::Relaxed);
+    }
+
     /// Records a configuration that was not applied.
     pub fn reload_rejected(&self) {
         self.control.last_reload_successful.store(0, Ordering::Relaxed);

@@ -57,6 +57,7 @@ fn attributes_of_every_kind_and_length_survive() {
     let long = "x".repeat(70_000);
     let span = decoded(&SPAN, |attributes| {
         attributes.text("long", &long);
+        attributes.text("cut", &format!("x{}", "é".repeat(2060)));
         attributes.int("big", u64::from(u32::MAX));
         attributes.int("zero", 0);
         attributes.bool("yes", true);
@@ -67,7 +68,8 @@ fn attributes_of_every_kind_and_length_survive() {
     assert_eq!(
         found,
         [
-            ("long".to_owned(), Value::StringValue(long)),
+            ("long".to_owned(), Value::StringValue(long[..4096].to_owned())),
+            ("cut".to_owned(), Value::StringValue(format!("x{}", "é".repeat(2047)))),
             ("big".to_owned(), Value::IntValue(i64::from(u32::MAX))),
             ("zero".to_owned(), Value::IntValue(0)),
             ("yes".to_owned(), Value::BoolValue(true)),

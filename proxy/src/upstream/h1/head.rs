@@ -32,8 +32,7 @@ pub(crate) struct ResponseHead {
 #[derive(Debug, Default)]
 struct Said {
     length: Option<u64>,
-    /// The last transfer coding is `chunked`; `None` without any coding.
-    chunked: Option<bool>,
+    chunked: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -66,7 +65,7 @@ pub(super) fn parse(read: &mut BytesMut, to_head: bool) -> Result<Option<Respons
     let (headers, said) = fields_of(&text, &places)?;
     let decoder = body(status, to_head, http_10, &said)?;
     // With both it would be a riddle where the next response begins.
-    let riddle = said.chunked.is_some() && said.length.is_some();
+    let riddle = said.chunked && said.length.is_some();
     let persistent = if http_10 { said.keep_alive } else { true };
     let keep_alive = persistent && !said.close && !riddle;
     Ok(Some(ResponseHead { status, headers, decoder, keep_alive }))
@@ -81,7 +80,7 @@ fn fields_of(text: &Bytes, places: &[(Range<usize>, Range<usize>)]) -> Result<(H
         let value = text.slice(value.clone());
         match name.as_str() {
             "content-length" => said.read_length(&value)?,
-            "transfer-encoding" => said.read_codings(&value),
+            "transfer-encoding" => said.read_codings(&value)?,
             "connection" => said.read_connection(&value),
             _ => {}
         }
@@ -107,10 +106,15 @@ impl Said {
         Ok(())
     }
 
-    fn read_codings(&mut self, value: &[u8]) {
+    /// A coding beside `chunked` would have to be undone here, or the client would take the coded bytes for the plain.
+    fn read_codings(&mut self, value: &[u8]) -> Result<(), Malformed> {
         for coding in value.split(|&byte| byte == b',') {
-            self.chunked = Some(coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+            if self.chunked || !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return Err(Malformed("a transfer coding other than one chunked"));
+            }
+            self.chunked = true;
         }
+        Ok(())
     }
 
     fn read_connection(&mut self, value: &[u8]) {
@@ -128,12 +132,11 @@ fn body(status: StatusCode, to_head: bool, http_10: bool, said: &Said) -> Result
     }
     match (said.chunked, said.length) {
         // HTTP/1.0 has no transfer codings: who sends one may frame the body either way (RFC 9112 §6.1).
-        (Some(_), _) if http_10 => Err(Malformed("a transfer-encoding in HTTP/1.0")),
-        (Some(true), _) => Ok(Decoder::chunked()),
-        (Some(false), _) => Ok(Decoder::ToClose),
-        (None, Some(0)) => Ok(Decoder::Done),
-        (None, Some(length)) => Ok(Decoder::Length(length)),
-        (None, None) => Ok(Decoder::ToClose),
+        (true, _) if http_10 => Err(Malformed("a transfer-encoding in HTTP/1.0")),
+        (true, _) => Ok(Decoder::chunked()),
+        (false, Some(0)) => Ok(Decoder::Done),
+        (false, Some(length)) => Ok(Decoder::Length(length)),
+        (false, None) => Ok(Decoder::ToClose),
     }
 }
 
