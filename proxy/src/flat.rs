@@ -1,5 +1,5 @@
-//! Small writes in one piece: a head and a small body copied together and sent with one `send`, measured 0.5 µs
-//! cheaper than a `writev`. Large ones stay vectored.
+//! Small writes in one piece: a head and a small body copied together and sent with one `send`, which is cheaper than
+//! a `writev`. Large ones stay vectored.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

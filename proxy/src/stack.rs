@@ -1,4 +1,4 @@
-//! The way of a request, top to bottom. Each layer adds what it found out to the [`Call`](crate::call::Call) or
+//! The way of a request, top to bottom. Each layer adds what it found out to the [`Call`] or
 //! refuses; none allocates a request, none is boxed.
 
 use http::Response;

@@ -3,11 +3,12 @@
 #[path = "trust_hop/mod.rs"]
 mod hop;
 
-use hop::{Hop, Row, Sent, rows, sent_parent};
+use hop::{Hop, Sent, sent_parent};
 use http::{HeaderMap, HeaderValue};
 use patchgate_proxy::trust::{
     MarkField, SpanId, TraceId, TraceParent, TraceState, append_server_timing, response_mark, traceparent,
 };
+use patchgate_testkit::table::{Row, rows};
 
 /// As many as the suite sends; a row lost would be a case lost.
 const SUITE: usize = 83;

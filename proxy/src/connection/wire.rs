@@ -1,6 +1,7 @@
 //! The byte stream under hyper: sees what moves, gathers HTTP/2 frames.
 //!
-//! Measured: HTTP/2 frames written once a turn of the event loop instead of once a DATA frame cost 36 % less CPU.
+//! HTTP/2 frames are written once a turn of the event loop instead of once a DATA frame: a system call for many
+//! responses instead of one for each.
 //!
 //! A [`Wire`] outlives the parsers put on it: an idle connection keeps its wire and drops its parser and buffers.
 

@@ -8,10 +8,7 @@ use patchgate_proxy::trust::{
     Edit, Incoming, Mark, MarkEdit, Randomness, SamplingInput, SpanId, Threshold, TraceId, TraceParent, baggage,
     outgoing, traceparent, tracestate,
 };
-
-/// The trace and the parent that requests of the tables come with.
-pub(crate) const TRACE: &str = "12345678901234567890123456789012";
-pub(crate) const PARENT: &str = "1234567890123456";
+use patchgate_testkit::table::TRACE;
 
 /// The trace that begins where none goes on, and the span of every attempt.
 pub(crate) const NEW_TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
@@ -103,85 +100,4 @@ pub(crate) fn sent_parent(goes_on: bool, flags: &str) -> String {
     let sent = format!("00-{trace}-{SPAN:016x}-{flags}");
     assert_eq!(sent.len(), traceparent::LEN);
     sent
-}
-
-// The tables.
-
-/// A row of a table, by the names in its first line.
-pub(crate) struct Row<'t> {
-    names: &'t str,
-    cells: &'t str,
-}
-
-/// The rows of a table of `tests/data`, where a hash sign begins a comment.
-pub(crate) fn rows(table: &str) -> impl Iterator<Item = Row<'_>> {
-    let mut lines = table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let names = lines.next().expect("a table names its columns");
-    lines.map(move |cells| {
-        assert_eq!(names.split('\t').count(), cells.split('\t').count(), "{cells}");
-        Row { names, cells }
-    })
-}
-
-impl<'t> Row<'t> {
-    /// The cell as it is written.
-    pub(crate) fn cell(&self, name: &str) -> &'t str {
-        let at = self.names.split('\t').position(|column| column == name);
-        at.and_then(|at| self.cells.split('\t').nth(at)).unwrap_or_else(|| panic!("no column {name}"))
-    }
-
-    /// The text that the cell stands for; `None` for a dash.
-    pub(crate) fn text(&self, name: &str) -> Option<Vec<u8>> {
-        Some(self.cell(name)).filter(|cell| *cell != "-").map(expand)
-    }
-
-    /// The cell's header lines, parsed as a server does: any case of the name, any white space around the value.
-    pub(crate) fn headers(&self, name: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let lines = self.text(name).unwrap_or_default();
-        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let colon = line.iter().position(|&byte| byte == b':').expect("a header line has a colon");
-            let value = line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]);
-            let name = HeaderName::from_bytes(&line[..colon]).expect("a header's name");
-            headers.append(name, HeaderValue::from_bytes(value).expect("a field value"));
-        }
-        headers
-    }
-}
-
-/// `{T}`, `{P}`, `{c*n}` and the escapes of a cell, as the head of each table explains them.
-fn expand(cell: &str) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mut rest = cell;
-    while let Some(first) = rest.chars().next() {
-        rest = &rest[first.len_utf8()..];
-        match first {
-            '{' => {
-                let (inside, after) = rest.split_once('}').expect("a brace is closed");
-                rest = after;
-                match inside.split_once('*') {
-                    Some((what, times)) => text.extend(what.repeat(times.parse().expect("a number")).bytes()),
-                    None if inside == "T" => text.extend(TRACE.bytes()),
-                    None => {
-                        assert_eq!(inside, "P");
-                        text.extend(PARENT.bytes());
-                    }
-                }
-            }
-            '\\' => {
-                let (byte, len) = match rest.as_bytes() {
-                    [b'n', ..] => (b'\n', 1),
-                    [b't', ..] => (b'\t', 1),
-                    [b's', ..] => (b' ', 1),
-                    [b'x', ..] => (u8::from_str_radix(&rest[1..3], 16).expect("two digits"), 3),
-                    [other @ (b'{' | b'\\'), ..] => (*other, 1),
-                    _ => panic!("no escape: {rest}"),
-                };
-                text.push(byte);
-                rest = &rest[len..];
-            }
-            other => text.extend(other.to_string().bytes()),
-        }
-    }
-    text
 }

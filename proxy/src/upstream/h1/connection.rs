@@ -11,6 +11,7 @@ use http_body::Frame;
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
+use super::head::KnownNames;
 use super::outgoing::WriteError;
 use super::{Decoder, Malformed, Outgoing, ResponseHead, head};
 use crate::flat::FlatIo;
@@ -26,6 +27,7 @@ pub(crate) struct Connection {
     /// Read and not yet taken.
     read: BytesMut,
     room: usize,
+    known: KnownNames,
 }
 
 /// Why there is no response to a request.
@@ -54,7 +56,7 @@ pub(crate) enum ReadError {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { io: FlatIo::new(stream), read: BytesMut::new(), room: LEAST_ROOM }
+        Self { io: FlatIo::new(stream), read: BytesMut::new(), room: LEAST_ROOM, known: KnownNames::default() }
     }
 
     /// Whether it cannot take another request: the backend closed it, or sent what nobody asked for.
@@ -88,7 +90,7 @@ impl Connection {
         }
         loop {
             if !self.read.is_empty() {
-                match head::parse(&mut self.read, to_head) {
+                match head::parse(&mut self.read, to_head, &mut self.known) {
                     Ok(Some(head)) if is_interim(head.status) => continue,
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}

@@ -28,6 +28,27 @@ pub(crate) struct ResponseHead {
     pub(crate) keep_alive: bool,
 }
 
+/// The field names of a connection's last response, in their order: a backend's next one mostly has the same, which
+/// then need not be checked, lowered and copied again.
+#[derive(Debug, Default)]
+pub(super) struct KnownNames(Vec<HeaderName>);
+
+impl KnownNames {
+    fn name(&mut self, at: usize, text: &[u8]) -> Result<HeaderName, Malformed> {
+        if let Some(known) = self.0.get(at)
+            && known.as_str().as_bytes().eq_ignore_ascii_case(text)
+        {
+            return Ok(known.clone());
+        }
+        let name = HeaderName::from_bytes(text).map_err(|_| Malformed("an illegal field name"))?;
+        self.0.truncate(at);
+        if self.0.len() == at {
+            self.0.push(name.clone());
+        }
+        Ok(name)
+    }
+}
+
 /// What a head says about its body, gathered while it is read.
 #[derive(Debug, Default)]
 struct Said {
@@ -38,11 +59,15 @@ struct Said {
 }
 
 /// Parses the head at the beginning of `read` and takes it off; `None` while it has no end. `to_head`: it answers a
-/// HEAD request.
+/// HEAD request. `known`: the names of the connection's last response.
 ///
 /// # Errors
 /// What makes it no response to be relayed.
-pub(super) fn parse(read: &mut BytesMut, to_head: bool) -> Result<Option<ResponseHead>, Malformed> {
+pub(super) fn parse(
+    read: &mut BytesMut,
+    to_head: bool,
+    known: &mut KnownNames,
+) -> Result<Option<ResponseHead>, Malformed> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, read, &mut fields);
@@ -62,7 +87,7 @@ pub(super) fn parse(read: &mut BytesMut, to_head: bool) -> Result<Option<Respons
     let places: SmallVec<[(Range<usize>, Range<usize>); 24]> =
         response.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
     let text = read.split_to(length).freeze();
-    let (headers, said) = fields_of(&text, &places)?;
+    let (headers, said) = fields_of(&text, &places, known)?;
     let decoder = body(status, to_head, http_10, &said)?;
     // With both it would be a riddle where the next response begins.
     let riddle = said.chunked && said.length.is_some();
@@ -72,11 +97,15 @@ pub(super) fn parse(read: &mut BytesMut, to_head: bool) -> Result<Option<Respons
 }
 
 /// The fields by their places in `text`.
-fn fields_of(text: &Bytes, places: &[(Range<usize>, Range<usize>)]) -> Result<(HeaderMap, Said), Malformed> {
+fn fields_of(
+    text: &Bytes,
+    places: &[(Range<usize>, Range<usize>)],
+    known: &mut KnownNames,
+) -> Result<(HeaderMap, Said), Malformed> {
     let mut headers = HeaderMap::with_capacity(places.len() + ADDED_LATER);
     let mut said = Said::default();
-    for (name, value) in places {
-        let name = HeaderName::from_bytes(&text[name.clone()]).map_err(|_| Malformed("an illegal field name"))?;
+    for (at, (name, value)) in places.iter().enumerate() {
+        let name = known.name(at, &text[name.clone()])?;
         let value = text.slice(value.clone());
         match name.as_str() {
             "content-length" => said.read_length(&value)?,
