@@ -1,5 +1,8 @@
 //! File → text → [`Model`]: all stages up to the model, and the crate's only IO.
 
+use std::fs::{File, FileType};
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -10,6 +13,9 @@ use crate::model::Model;
 use crate::problem::Problems;
 use crate::tree::Node;
 use crate::{lint, raw, tree, validate};
+
+/// Most bytes of a file. The largest configuration that anybody writes is far below.
+pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A configuration that can be served by.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +37,24 @@ pub enum LoadError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// What the path names is no file: a pipe would be waited for, a device never ends.
+    #[error("cannot read the configuration {}: it is {what}; name a regular file with -c FILE", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it names instead.
+        what: &'static str,
+    },
+    /// The file has more than [`MAX_BYTES`].
+    #[error(
+        "cannot read the configuration {}: it is larger than {} MiB; name a patchgate configuration with -c FILE",
+        path.display(),
+        MAX_BYTES / 1024 / 1024
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file has errors.
     #[error("{0}")]
     Invalid(Report),
@@ -41,9 +65,34 @@ pub enum LoadError {
 /// # Errors
 /// The file cannot be read, or has errors; then all of them are told, and its risks.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, LoadError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+    let text = read(path)?;
     from_text(&path.display().to_string(), &text, env).map_err(LoadError::Invalid)
+}
+
+/// The text of a regular file of bounded size.
+fn read(path: &Path) -> Result<String, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    // Asked before it is opened: opening a pipe waits for its writer.
+    let kind = std::fs::metadata(path).map_err(unreadable)?.file_type();
+    if !kind.is_file() {
+        return Err(LoadError::NotAFile { path: path.to_owned(), what: describe(kind) });
+    }
+    let mut bytes = Vec::new();
+    // One more than allowed tells too much from just enough, whatever size the system claims.
+    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+}
+
+fn describe(kind: FileType) -> &'static str {
+    match () {
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
 }
 
 /// Loads a text; `file` is how reports call it.

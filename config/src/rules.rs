@@ -49,6 +49,7 @@ rules! {
     ENV_MALFORMED = Error "env-malformed": "a reference is ${NAME} or ${NAME:-default}";
     ENV_UNSET = Error "env-unset": "a referenced variable is set or has a default";
     ENV_VALUE = Error "env-value": "a variable's value is one line without control characters";
+    ENV_STRUCTURE = Error "env-structure": "a variable's value is nothing but text where it stands";
     UNKNOWN_FIELD = Error "unknown-field": "every field is one that patchgate knows";
     DUPLICATE_FIELD = Error "duplicate-field": "a field is given once";
     WRONG_TYPE = Error "wrong-type": "a value is of its field's kind";

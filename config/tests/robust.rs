@@ -3,7 +3,7 @@
 mod common;
 
 use patchgate_config::diagnostic::Report;
-use patchgate_config::load::{LoadError, from_text, load};
+use patchgate_config::load::{LoadError, MAX_BYTES, from_text, load};
 use patchgate_config::report::{Colour, human, json, sarif};
 use proptest::prelude::*;
 
@@ -103,6 +103,30 @@ fn a_file_that_cannot_be_read_is_named_with_a_remedy() {
     assert!(matches!(error, LoadError::Unreadable { .. }));
     let text = error.to_string();
     assert!(text.contains("no-such-file.yaml") && text.contains("check the path"), "{text}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_without_being_opened() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe");
+    // A pipe without a writer: opening it would wait for ever.
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, what) in [(pipe.as_path(), "a pipe"), (folder.path(), "a folder"), ("/dev/zero".as_ref(), "a device")] {
+        let text = load(path, &common::env).unwrap_err().to_string();
+        assert!(text.contains(&format!("it is {what}; name a regular file")), "{text}");
+    }
+}
+
+#[test]
+fn a_file_of_more_than_the_bound_is_refused_and_one_byte_less_is_read() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("gate.yaml");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(MAX_BYTES + 1).unwrap();
+    let error = load(&path, &common::env).unwrap_err();
+    assert!(matches!(error, LoadError::TooLarge { .. }) && error.to_string().contains("larger than 16 MiB"), "{error}");
+    std::fs::write(&path, format!("#{}\n", " ".repeat(MAX_BYTES as usize - 2))).unwrap();
+    assert!(matches!(load(&path, &common::env), Err(LoadError::Invalid(_))));
 }
 
 #[test]

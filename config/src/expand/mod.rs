@@ -1,8 +1,8 @@
 //! `${NAME}` and `${NAME:-default}` in the text, before it is YAML.
 //!
-//! A value stands where it is written, so it may be part of a scalar or all of it, but it cannot bring lines or control
-//! characters of its own. `$${` is a literal `${`; a reference inside a comment is left alone. [`Expanded`] remembers
-//! what came from where, so that every later finding shows the text as written.
+//! A value stands where it is written, so it may be part of a scalar or all of it, but it cannot bring lines, control
+//! characters or anything that YAML reads as structure there. `$${` is a literal `${`; a reference inside a comment is
+//! left alone. [`Expanded`] remembers what came from where, so that every later finding shows the text as written.
 
 use std::ops::Range;
 
@@ -33,21 +33,23 @@ const STAND_IN: &str = "0";
 /// Replaces every reference of `source`.
 pub(crate) fn expand(source: &str, env: Env<'_>, problems: &mut Problems) -> Expanded {
     let mut expanded = Expanded { text: String::with_capacity(source.len()), pieces: Vec::new() };
-    let mut comments = CommentScanner::default();
+    let mut scanner = Scanner::default();
     let mut scanned = 0;
     let mut copied = 0;
     while let Some(found) = source.get(scanned..).and_then(|rest| rest.find("${")) {
         let dollar = scanned + found;
         let escaped = source[..dollar].ends_with('$') && dollar > copied;
-        if comments.is_comment(source, dollar) {
+        let lexis = scanner.lexis_at(source, dollar);
+        if lexis == Lexis::Comment {
             scanned = dollar + 2;
             continue;
         }
         let start = if escaped { dollar - 1 } else { dollar };
         let (value, end) = match escaped {
             true => ("${".to_owned(), dollar + 2),
-            false => value(source, dollar, env, problems),
+            false => value(source, dollar, lexis, env, problems),
         };
+        scanner.pass(end);
         expanded.text.push_str(&source[copied..start]);
         expanded.push(&value, start..end);
         (scanned, copied) = (end, end);
@@ -57,7 +59,7 @@ pub(crate) fn expand(source: &str, env: Env<'_>, problems: &mut Problems) -> Exp
 }
 
 /// The value of the reference at `start`, and where the reference ends.
-fn value(source: &str, start: usize, env: Env<'_>, problems: &mut Problems) -> (String, usize) {
+fn value(source: &str, start: usize, lexis: Lexis, env: Env<'_>, problems: &mut Problems) -> (String, usize) {
     let rest = &source[start + 2..];
     let length = rest.find(['}', '\n']).filter(|&at| rest[at..].starts_with('}'));
     let Some(length) = length else {
@@ -94,7 +96,55 @@ fn value(source: &str, start: usize, env: Env<'_>, problems: &mut Problems) -> (
         problems.in_source(&rules::ENV_VALUE, start..end, message, "set it to a single line of text");
         return (STAND_IN.to_owned(), end);
     }
+    if let Some((what, place)) = structure(&value, lexis) {
+        let message = format!("the value of {name} has {what}, which is more than text {place}");
+        problems.in_source(&rules::ENV_STRUCTURE, start..end, message, fitting_quotes(&value, reference));
+        return (STAND_IN.to_owned(), end);
+    }
     (value, end)
+}
+
+/// What in a value would be more than text where it stands, and that place. The value itself may be a secret.
+fn structure(value: &str, lexis: Lexis) -> Option<(String, &'static str)> {
+    let has = |characters: &[char]| value.chars().find(|found| characters.contains(found));
+    let (found, place) = match lexis {
+        Lexis::Double => (has(&['"', '\\']), "inside double quotes"),
+        Lexis::Single => (has(&['\'']), "inside single quotes"),
+        Lexis::Text | Lexis::Comment => (has(PLAIN_INDICATORS), "outside quotes"),
+    };
+    match found {
+        Some(found) => Some((format!("a `{found}`"), place)),
+        None if lexis == Lexis::Text => Some((plain_structure(value)?.to_owned(), place)),
+        None => None,
+    }
+}
+
+/// The remedy: quotes between which the value is text.
+fn fitting_quotes(value: &str, reference: &str) -> String {
+    if !value.contains(['"', '\\']) {
+        format!("write it inside double quotes, as in \"${{{reference}}}\"")
+    } else if !value.contains('\'') {
+        format!("write it inside single quotes, as in '${{{reference}}}'")
+    } else {
+        "set it to a text without `'`, and write it inside single quotes".to_owned()
+    }
+}
+
+/// Characters that open, close or part something in plain text, or may; the backslash if it is quoted after all.
+const PLAIN_INDICATORS: &[char] =
+    &['"', '\'', '\\', '#', '{', '}', '[', ']', ',', '&', '*', '!', '|', '>', '%', '@', '`'];
+
+/// What else of a value YAML may read as structure, alone or with the text beside it.
+fn plain_structure(value: &str) -> Option<&'static str> {
+    match value {
+        _ if value.contains(": ") => Some("a colon before a blank"),
+        _ if value.ends_with(':') => Some("a colon at its end"),
+        "-" | "?" => Some("an indicator alone"),
+        _ if value.starts_with("- ") || value.starts_with("? ") => Some("an indicator at its start"),
+        // `a:${B}` is text only if nothing parts the two.
+        _ if value.starts_with(' ') || value.ends_with(' ') => Some("a blank at one end"),
+        _ => None,
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -141,10 +191,10 @@ impl Expanded {
     }
 }
 
-/// Tells comments from text, as far as YAML's quotes need it. Block scalars (`|`, `>`), which this configuration has no
-/// use for, are read as ordinary lines.
+/// Tells comments, quotes and plain text apart, as far as references need it. Block scalars (`|`, `>`), which this
+/// configuration has no use for, are read as ordinary lines.
 #[derive(Debug, Default)]
-struct CommentScanner {
+struct Scanner {
     at: usize,
     state: Lexis,
     /// The last byte that is not blank on this line.
@@ -152,6 +202,9 @@ struct CommentScanner {
     blank_before: bool,
     /// Whether the byte before ended a single-quoted scalar, unless this one is a quote again.
     closed: bool,
+    /// Whether the last byte that is not blank ended a quoted scalar, or is the colon after one: a value may follow
+    /// without a blank.
+    quoted: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -163,20 +216,28 @@ enum Lexis {
     Comment,
 }
 
-impl CommentScanner {
-    /// Reads on to `offset` and says whether it is inside a comment. Offsets must not fall.
-    fn is_comment(&mut self, source: &str, offset: usize) -> bool {
+impl Scanner {
+    /// Reads on to `offset` and says what it is inside of. Offsets must not fall.
+    fn lexis_at(&mut self, source: &str, offset: usize) -> Lexis {
         let bytes = source.as_bytes();
         while let Some(&byte) = bytes.get(self.at).filter(|_| self.at < offset) {
             self.at += 1;
             self.read(byte);
         }
-        self.state == Lexis::Comment
+        self.state
+    }
+
+    /// Goes on after a reference, which is text whatever its default is made of.
+    fn pass(&mut self, end: usize) {
+        self.at = self.at.max(end);
+        self.last = Some(b'$');
+        (self.blank_before, self.closed, self.quoted) = (false, false, false);
     }
 
     fn read(&mut self, byte: u8) {
         let starts = match self.last {
-            Some(b':' | b'-' | b'?') => self.blank_before,
+            Some(b':') => self.blank_before || self.quoted,
+            Some(b'-' | b'?') => self.blank_before,
             last => matches!(last, None | Some(b'[' | b'{' | b',')),
         };
         let before = self.state;
@@ -198,7 +259,11 @@ impl CommentScanner {
         match byte {
             b'\n' => self.last = None,
             b' ' | b'\t' | b'\r' => {}
-            other => self.last = Some(other),
+            other => {
+                let ended = matches!(before, Lexis::Single | Lexis::Double) && self.state == Lexis::Text;
+                self.quoted = ended || (other == b':' && self.quoted);
+                self.last = Some(other);
+            }
         }
     }
 }

@@ -9,6 +9,11 @@ pub(crate) fn env(name: &str) -> Option<String> {
         "EMPTY" => Some(String::new()),
         "HOST" => Some("shop.example.com".to_owned()),
         "PORT" => Some("8082".to_owned()),
+        "DOUBLE_QUOTE" => Some(r#"x", trust: { addresses: [0.0.0.0/0] }, more: ""#.to_owned()),
+        "BACKSLASH" => Some(r"C:\".to_owned()),
+        "SINGLE_QUOTE" => Some("it's".to_owned()),
+        "MAPPING" => Some("{ version: v9 }".to_owned()),
+        "COLON" => Some("127.0.0.1: 80".to_owned()),
         "LINES" => Some("one\ntwo".to_owned()),
         _ => None,
     }

@@ -25,6 +25,8 @@ pub(crate) struct Gateway {
     pub(crate) telemetry: Arc<Telemetry>,
     /// Where health is served.
     pub(crate) health: Option<SocketAddr>,
+    /// Where it was configured to be, which may say port 0.
+    configured_health: Option<SocketAddr>,
     status: Arc<Status>,
     workers: usize,
     revision: u64,
@@ -60,7 +62,8 @@ impl Gateway {
         let proxy = Proxy::start(Arc::clone(&snapshot), workers, &telemetry)?;
         telemetry.metrics.reload_applied(snapshot.revision, unix_seconds());
         status.serving();
-        Ok(Self { proxy, telemetry, health, status, workers, revision: 1 })
+        let configured_health = snapshot.health;
+        Ok(Self { proxy, telemetry, health, configured_health, status, workers, revision: 1 })
     }
 
     /// Serves `model` from now on: all of it, or, with an error, nothing of it.
@@ -81,7 +84,7 @@ impl Gateway {
         if workers != self.workers {
             tracing::warn!(running = self.workers, configured = workers, "workers change with a restart only");
         }
-        let running = self.proxy.snapshot().health;
+        let running = self.configured_health;
         if running != next.health {
             tracing::warn!(?running, configured = ?next.health, "health.address changes with a restart only");
         }

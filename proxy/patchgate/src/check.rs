@@ -1,6 +1,7 @@
 //! `patchgate check` and `patchgate schema`.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use patchgate_config::diagnostic::Report;
@@ -20,12 +21,14 @@ pub(crate) fn check(args: &CheckArgs) -> ExitCode {
     let report = match &loaded {
         Ok(loaded) => &loaded.report,
         Err(LoadError::Invalid(report)) => report,
-        Err(error @ LoadError::Unreadable { .. }) => {
+        Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    tell(report, args.format);
+    if let Err(error) = tell(report, args.format) {
+        return untold(&error);
+    }
     match &loaded {
         Err(_) => ExitCode::FAILURE,
         Ok(_) if args.strict && report.count(Severity::Warning) > 0 => ExitCode::from(STRICT),
@@ -33,19 +36,35 @@ pub(crate) fn check(args: &CheckArgs) -> ExitCode {
     }
 }
 
-fn tell(report: &Report, format: CheckFormat) {
+fn tell(report: &Report, format: CheckFormat) -> io::Result<()> {
     match format {
         CheckFormat::Human => {
-            let colour = if std::io::stdout().is_terminal() { Colour::Always } else { Colour::Never };
-            print!("{}", report::human(report, colour));
+            let colour = if io::stdout().is_terminal() { Colour::Always } else { Colour::Never };
+            print(report::human(report, colour))
         }
-        CheckFormat::Json => println!("{:#}", report::json(report)),
-        CheckFormat::Sarif => println!("{:#}", report::sarif(report)),
+        CheckFormat::Json => print(format_args!("{:#}\n", report::json(report))),
+        CheckFormat::Sarif => print(format_args!("{:#}\n", report::sarif(report))),
     }
 }
 
 /// Prints the schema.
 pub(crate) fn schema() -> ExitCode {
-    println!("{:#}", json_schema());
-    ExitCode::SUCCESS
+    match print(format_args!("{:#}\n", json_schema())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => untold(&error),
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough, such as `head`, is no error.
+fn print(text: impl Display) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    match write!(output, "{text}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+fn untold(error: &io::Error) -> ExitCode {
+    eprintln!("patchgate: error: cannot write to standard output: {error}");
+    ExitCode::FAILURE
 }

@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod demo;
 mod health;
+mod logs;
 mod otel;
 mod reload;
 mod run;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::{Cli, Command};
 
-/// Many small, short-lived allocations a request: measured 6 % cheaper than the system's allocator.
+/// Many small, short-lived allocations a request are what it is made for. Without huge pages (its feature `no_thp`):
+/// they cost 2 MiB for each thread that allocates at all, and brought nothing.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

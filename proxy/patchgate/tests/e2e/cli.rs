@@ -1,8 +1,10 @@
 //! What a person at a terminal sees: help, checks, errors in one line, the demo.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 
 use patchgate_testkit::client::{self, Client};
+use patchgate_testkit::eventually;
 use patchgate_testkit::process::Gateway;
 use patchgate_testkit::tools::workspace;
 use patchgate_testkit::upstream::Upstream;
@@ -69,6 +71,31 @@ fn check_warns_and_strict_makes_that_an_exit_code() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("gate.yaml");
+    std::fs::write(&file, GOOD).unwrap();
+    let file = file.to_str().unwrap();
+    for (arguments, code) in [
+        (&["schema"][..], 0),
+        (&["check", "-c", file, "--format", "json"], 0),
+        (&["check", "-c", file, "--format", "sarif"], 0),
+        (&["check", "-c", file], 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(BINARY).args(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*told), (Some(code), ""), "{arguments:?}");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(BINARY).arg("schema").stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("cannot write to standard output") && !told.contains("panicked"), "{told}");
+}
+
+#[test]
 fn the_schema_is_json_and_knows_the_top_level() {
     let schema: Value = serde_json::from_slice(&patchgate(&["schema"]).stdout).unwrap();
     assert!(schema["properties"]["listeners"].is_object(), "{schema:#}");
@@ -116,6 +143,79 @@ fn an_unreachable_collector_is_told_in_one_line_and_slows_nobody() {
     }
     gateway.wait_for("the collector does not take spans");
     assert_eq!(gateway.times_said("the collector does not take spans"), 1);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("gate.yaml");
+    std::fs::write(&file, format!("{GOOD}health: {{ address: \"127.0.0.1:0\" }}\n")).unwrap();
+    let child = Command::new(BINARY)
+        .args(["run", "--log-format", "json", "-c", file.to_str().unwrap()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Ended(child);
+    let mut log = BufReader::new(child.0.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    let health = log.find(|line| line.contains("\"health\"")).expect("health listens");
+    let health: Value = serde_json::from_str(&health).unwrap();
+    let health = health["address"].as_str().unwrap().parse().unwrap();
+    log.find(|line| line.contains("\"serving\"")).expect("it serves");
+
+    // Each rejection is told with all its errors: more by far than the pipe and the queue hold together.
+    let bad: String = (0..90).map(|number| format!("unknown-{number}: {}\n", "x".repeat(800))).collect();
+    std::fs::write(&file, bad).unwrap();
+    let signal = |name: &str| {
+        let kill = format!("kill -{name} {}", child.0.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    };
+    let rejections = || {
+        let scrape = client::get(health, "/metrics", &[]).text();
+        let sample = "patchgate_config_reloads_total{result=\"rejected\"} ";
+        let count = scrape.lines().find_map(|line| line.strip_prefix(sample)?.parse::<f64>().ok());
+        count.unwrap_or_else(|| panic!("no {sample} in {scrape}")) as usize
+    };
+    for told in 0..60 {
+        signal("HUP");
+        eventually("the rejection", || (rejections() > told).then_some(()));
+    }
+    signal("TERM");
+    let rest: Vec<String> = log.collect();
+    assert!(rest.iter().any(|line| line.contains(" log lines were dropped")), "of {} lines", rest.len());
+    assert!(rest.iter().any(|line| line.contains("\"stopped\"")), "the last lines are seen, of {}", rest.len());
+    assert!(child.0.wait().unwrap().success());
+}
+
+/// A process that ends with its test, also with one that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Ended already, or to be ended now.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn half_sent_heads_are_bounded_in_number_and_in_time() {
+    let stable = Upstream::named("stable");
+    let gateway = start(&config(stable.address, stable.address, ""));
+    let health = gateway.address("health");
+    let mut held: Vec<Client> = (0..64)
+        .map(|_| {
+            let mut client = Client::connect(health).unwrap();
+            client.send("GET /livez HTTP/1.1\r\nhost:").unwrap();
+            client
+        })
+        .collect();
+    let mut further = Client::connect(health).unwrap();
+    assert!(further.rest().is_ok_and(|rest| rest.is_empty()), "one more is closed at once");
+    for client in &mut held {
+        // Each read is bounded by the test's client.
+        assert!(client.rest().is_ok_and(|rest| rest.is_empty()), "no head, no answer");
+    }
+    assert_eq!(client::get(health, "/livez", &[]).text(), "ok\n");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Hot reload: under load, of bad files, and the way Kubernetes swaps a ConfigMap.
 
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use patchgate_testkit::client::{self, Client};
 use patchgate_testkit::eventually;
@@ -55,6 +58,115 @@ fn a_bad_file_changes_nothing_and_is_told_once() {
     gateway.rewrite(&config(stable.address, stable.address, "trace: { random_flag: clear }"));
     gateway.wait_for("configuration reloaded");
     assert_eq!(gateway.sum("patchgate_config_last_reload_successful", &[]), 1.0);
+}
+
+#[test]
+fn a_file_that_is_put_back_after_a_rejection_is_a_success_again() {
+    let stable = Upstream::named("stable");
+    let good = config(stable.address, stable.address, "");
+    let gateway = start(&good);
+    gateway.rewrite("listeners: nonsense\n");
+    gateway.wait_for("configuration rejected");
+    assert_eq!(gateway.sum("patchgate_config_last_reload_successful", &[]), 0.0);
+    gateway.rewrite(&good);
+    gateway.wait_for("the configuration in force is back");
+    assert_eq!(gateway.sum("patchgate_config_last_reload_successful", &[]), 1.0);
+    assert_eq!(gateway.sum("patchgate_snapshot_revision", &[]), 1.0, "nothing was applied anew");
+}
+
+/// `path` as seen from this process's folder, which the gateway inherits.
+fn relative(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap();
+    let up = here.components().skip(1).map(|_| "..");
+    up.collect::<PathBuf>().join(path.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn a_file_that_is_away_for_a_moment_is_followed_on_by_any_path() {
+    let stable = Upstream::named("stable");
+    let revision = |number: u32| {
+        let revision = format!("telemetry: {{ service_name: revision-{number} }}");
+        config(stable.address, stable.address, &revision)
+    };
+    for linked in [false, true] {
+        let folder = tempfile::TempDir::new().unwrap();
+        let real = folder.path().join("real");
+        std::fs::create_dir(&real).unwrap();
+        symlink("real", folder.path().join("link")).unwrap();
+        std::fs::write(real.join("gate.yaml"), revision(1)).unwrap();
+        let path = if linked { folder.path().join("link/gate.yaml") } else { relative(&real.join("gate.yaml")) };
+        let gateway = Gateway::start_with(BINARY, folder, path);
+        std::fs::remove_file(gateway.config()).unwrap();
+        gateway.wait_for("configuration rejected");
+        for number in 2..=3 {
+            gateway.rewrite(&revision(number));
+            let reloaded = || (gateway.times_said("configuration reloaded") + 1 >= number as usize).then_some(());
+            eventually("the file's return", reloaded);
+        }
+    }
+}
+
+/// Does something again and again while `during` runs.
+fn while_doing(mut again: impl FnMut() + Send, during: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                again();
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        });
+        // Also when `during` panics, lest the scope wait for ever.
+        let end = Finally(&done);
+        during();
+        drop(end);
+    });
+}
+
+struct Finally<'a>(&'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[test]
+fn neither_a_busy_folder_nor_a_busy_file_starves_the_reload() {
+    let stable = Upstream::named("stable");
+    let gateway = start(&config(stable.address, stable.address, ""));
+    let busy = gateway.folder().join("access.log");
+    let changed = config(stable.address, stable.address, "trace: { random_flag: clear }");
+    let other = || std::fs::write(&busy, "a line").unwrap();
+    while_doing(other, || {
+        gateway.rewrite(&changed);
+        gateway.wait_for("configuration reloaded");
+    });
+    let path = gateway.config().to_owned();
+    let permissions = std::fs::metadata(&path).unwrap().permissions();
+    // A change of the file itself, though not of its text.
+    let touch = || drop(std::fs::set_permissions(&path, permissions.clone()));
+    while_doing(touch, || {
+        gateway.rewrite(&config(stable.address, stable.address, ""));
+        eventually("the second reload", || (gateway.times_said("configuration reloaded") >= 2).then_some(()));
+    });
+}
+
+#[test]
+fn what_needs_a_restart_is_told_as_long_as_it_differs_from_what_runs() {
+    let stable = Upstream::named("stable");
+    let text = config(stable.address, stable.address, "");
+    let gateway = start(&text);
+    let moved = text.replace(r#"health: { address: "127.0.0.1:0" }"#, r#"health: { address: "127.0.0.1:1" }"#);
+    assert_ne!(moved, text);
+    let clear = "trace: { random_flag: clear }\n";
+    for (reload, (text, told)) in
+        [(moved.clone(), 1), (format!("{moved}{clear}"), 2), (format!("{text}{clear}"), 2)].into_iter().enumerate()
+    {
+        gateway.rewrite(&text);
+        eventually("the reload", || (gateway.times_said("configuration reloaded") > reload).then_some(()));
+        assert_eq!(gateway.times_said("health.address changes with a restart only"), told, "reload {reload}");
+    }
 }
 
 #[test]
