@@ -190,7 +190,7 @@ impl ResponseBody {
     }
 
     /// A backend's body. `idle` bounds the pauses of the backend; the exchange's own deadline is used for it.
-    pub(crate) fn upstream(answer: Answer, idle: Duration, exchange: Rc<Exchange>) -> Self {
+    pub(crate) fn upstream(answer: Answer, now: Instant, idle: Duration, exchange: Rc<Exchange>) -> Self {
         let Answer { lease, decoder, keep_alive, outgoing, backend } = answer;
         *exchange.download.lease.borrow_mut() = Some(lease);
         let download = Download { decoder, outgoing, keep_alive, backend, idle, moved: false, stream: None };
@@ -199,7 +199,7 @@ impl ResponseBody {
             this.finish(Finish::Complete);
             return this;
         }
-        exchange.deadline.set((Instant::now() + idle).min(exchange.total_at.get()));
+        exchange.deadline.set((now + idle).min(exchange.total_at.get()));
         if let Source::Upstream(download) = &mut this.source
             && exchange.facts.borrow().version == Version::HTTP_2
         {

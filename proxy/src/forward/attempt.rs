@@ -94,17 +94,24 @@ async fn send(
     attempt: u8,
     timeouts: Timeouts,
 ) -> Result<ResponseHead, SendError> {
-    let span = exchange.facts.borrow().sent[usize::from(attempt)].span;
+    let (span, began) = {
+        let facts = exchange.facts.borrow();
+        let sent = &facts.sent[usize::from(attempt)];
+        (sent.span, sent.started)
+    };
     outbound.begin(exchange, &exchange.trace_parent(span));
-    exchange.deadline.set((Instant::now() + timeouts.first_byte).min(exchange.total_at.get()));
+    // A kept connection took no time to get.
+    let sent_at = if lease.reused { began } else { Instant::now() };
+    exchange.deadline.set((sent_at + timeouts.first_byte).min(exchange.total_at.get()));
     let to_head = exchange.facts.borrow().method == Method::HEAD;
     lease.connection.send(&mut outbound.outgoing, to_head).await
 }
 
 fn begin(exchange: &Exchange, backend: BackendId, pool: &Pool) -> u8 {
     let span = exchange.worker().new_span_id();
-    let started = Instant::now();
     let mut facts = exchange.facts.borrow_mut();
+    // The first begins with the request: between the two nothing waits.
+    let started = if facts.sent.is_empty() { exchange.started } else { Instant::now() };
     facts.sent.push(Sent {
         span,
         backend,
@@ -129,12 +136,13 @@ pub(super) fn commit(
     answered: Answered,
     timeouts: Timeouts,
 ) -> Result<Committed<ResponseBody>, ProxyError> {
+    let now = Instant::now();
     let Answered { status, mut headers, answer, attempt } = answered;
     let backend = answer.backend;
     {
         let mut facts = exchange.facts.borrow_mut();
         let sent = &mut facts.sent[usize::from(attempt)];
-        sent.headers_at = Some(Instant::now());
+        sent.headers_at = Some(now);
         sent.status = Some(status);
     }
     if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -156,7 +164,7 @@ pub(super) fn commit(
     facts.served_by = Some(backend);
     facts.status = Some(status);
     drop(facts);
-    let mut response = Response::new(ResponseBody::upstream(answer, timeouts.idle, Rc::clone(exchange)));
+    let mut response = Response::new(ResponseBody::upstream(answer, now, timeouts.idle, Rc::clone(exchange)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(exchange.answer(permit, response))
