@@ -7,6 +7,7 @@ mod story;
 mod traffic;
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -50,18 +51,20 @@ async fn show(args: &DemoArgs) -> Result<bool, Error> {
         traffic.send(kind, |traffic| screen.draw(&Report::new(traffic, &gateway))).await?;
     }
     let story = story::of_one_marked_request(&gateway).await?;
+    let hot_fix_address = hot_fix.address;
     hot_fix.kill();
     traffic.send(Kind::Fallback, |traffic| screen.draw(&Report::new(traffic, &gateway))).await?;
     let seen = Report::new(&traffic, &gateway);
     screen.last(&seen);
-    if args.serve {
-        serve(&gateway, &text, &traffic).await?;
-    }
     let telemetry = Arc::clone(&gateway.telemetry);
     let shipped = gateway.stop().await;
     let (normal, canary) = (normal.spans(), canary.spans());
     println!("{}", story.tell(&canary));
-    Ok(seen.verify(&telemetry.metrics, &normal, &canary, shipped, story.is_whole(&canary)))
+    let fine = seen.verify(&telemetry.metrics, &normal, &canary, shipped, story.is_whole(&canary));
+    if args.serve {
+        serve(&loaded, &text, hot_fix_address).await?;
+    }
+    Ok(fine)
 }
 
 /// The table on the terminal, drawn over itself; elsewhere it is printed once, at the end.
@@ -88,12 +91,14 @@ impl Screen {
     }
 }
 
-async fn serve(gateway: &Gateway, text: &str, traffic: &Traffic) -> Result<(), Error> {
-    // The hot-fix backend comes back, so that marked requests reach it again.
-    let _hot_fix = Backend::start_at(HOT_FIX, traffic.hot_fix_of(gateway)?).await?;
-    println!("{}", report::commands(gateway, text));
+/// The same once more, for whoever wants to try: a gateway of its own, so that what was verified stays apart.
+async fn serve(loaded: &Loaded, text: &str, hot_fix: SocketAddr) -> Result<(), Error> {
+    let _hot_fix = Backend::start_at(HOT_FIX, hot_fix).await?;
+    let gateway = Gateway::start(&loaded.model).await?;
+    println!("{}", report::commands(&gateway, text));
     tokio::signal::ctrl_c().await?;
     println!();
+    gateway.stop().await;
     Ok(())
 }
 

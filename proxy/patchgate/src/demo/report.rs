@@ -186,7 +186,7 @@ pub(super) fn commands(gateway: &Gateway, config: &str) -> String {
     let health = gateway.health.map(|address| address.to_string()).unwrap_or_default();
     let indented: String = config.lines().map(|line| format!("    {line}\n")).collect();
     format!(
-        "Serving until Ctrl-C, with this configuration:\n\n{indented}\nTry:\n\n  \
+        "\nServing until Ctrl-C, with this configuration:\n\n{indented}\nTry:\n\n  \
          # unmarked: stable\n  curl -i http://{mesh}/checkout/cart\n\n  \
          # marked: the hot-fix. Without a traceparent there is no trace state, so both are sent\n  \
          curl -i -H 'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00' \\\n       \

@@ -108,13 +108,6 @@ impl Traffic {
     pub(super) fn sent(&self) -> u64 {
         self.tallies.values().map(|tally| tally.sent).sum()
     }
-
-    /// Where the hot-fix backend was.
-    pub(super) fn hot_fix_of(&self, gateway: &Gateway) -> Result<SocketAddr, Error> {
-        let snapshot = gateway.proxy.snapshot();
-        let rollout = snapshot.rollouts.first().ok_or("the demo has a rollout")?;
-        Ok(*snapshot.backend(rollout.backend).endpoints.first().ok_or("a backend has an endpoint")?)
-    }
 }
 
 /// Where a listener of the gateway really listens.
