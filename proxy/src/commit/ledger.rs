@@ -127,12 +127,6 @@ impl Attempts {
             Some((how, cause)) => (how, Some(cause.unwrap_or(Cause::Error))),
         })
     }
-
-    /// Attempts begun.
-    #[must_use]
-    pub fn started(&self) -> usize {
-        self.ends.len()
-    }
 }
 
 #[cfg(test)]
@@ -160,7 +154,7 @@ mod tests {
         let mut attempts = Attempts::default();
         attempts.start();
         assert_eq!(attempts.settle(Cause::Timeout).collect::<Vec<_>>(), [(End::Cancelled, Some(Cause::Timeout))]);
-        assert_eq!(attempts.started(), 1);
+        assert_eq!(attempts.settle(Cause::Timeout).count(), 1);
     }
 
     #[test]
