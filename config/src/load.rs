@@ -1,5 +1,7 @@
 //! File → text → [`Model`]: all stages up to the model, and the crate's only IO.
 
+mod rollout;
+
 use std::fs::{File, FileType};
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
@@ -13,6 +15,8 @@ use crate::model::Model;
 use crate::problem::Problems;
 use crate::tree::Node;
 use crate::{lint, raw, tree, validate};
+
+pub use rollout::{LoadedRollout, LoadedRollouts, rollout, rollout_file, rollouts};
 
 /// Most bytes of a file. The largest configuration that anybody writes is far below.
 pub const MAX_BYTES: u64 = 16 * 1024 * 1024;

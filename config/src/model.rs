@@ -13,6 +13,9 @@ use http::{Method, StatusCode, Uri};
 use crate::routes::HostPattern;
 use crate::snapshot::{AssignRule, Drain, Exposure, Fallback, Listener, RequestMatch, Telemetry, Timeouts};
 
+/// How long a rollout may take unless it says so.
+pub const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A configuration without errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -105,33 +108,46 @@ pub struct Hedge {
     pub budget: f64,
 }
 
-/// The life of one patch as it is planned.
+/// The life of a patch, or of a set of patches, as it is planned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollout {
-    /// Its name.
+    /// Its name; also the salt of the percent hash.
     pub name: Arc<str>,
-    /// The name of a service of this model.
-    pub service: Arc<str>,
-    /// A legal mark value.
-    pub version: Arc<str>,
-    /// A legal mark value.
+    /// The group that marks name; a legal mark value.
     pub group: Arc<str>,
-    /// The hot-fix's addresses, at least one.
-    pub endpoints: Vec<SocketAddr>,
-    /// A mark must name this very version, too.
-    pub pin_version: bool,
-    /// Whether marks in the hot-fix's responses are honoured.
-    pub may_mark: bool,
+    /// At least one, each of another service.
+    pub patches: Vec<Patch>,
     /// Users or tenants that are never given the patch.
     pub force_stable: Vec<RequestMatch>,
     /// Rules of an edge, in order.
     pub assign: Vec<AssignRule>,
     /// Rising; none: the patch is reached by marks and rules alone.
     pub stages: Vec<Stage>,
+    /// From its creation; not zero. One that is neither promoted nor ended by then falls back to stable.
+    pub deadline: Duration,
+    /// Stages above this need a second person; `None`: no stage does.
+    pub approval_above: Option<Exposure>,
+    /// What becomes of the patch's requests that are in flight when the rollout is withdrawn.
+    pub on_withdraw: OnWithdraw,
     /// Not in force yet.
     pub gates: Gates,
     /// Not in force yet.
     pub on_fail: OnFail,
+}
+
+/// A hot-fix of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The service's name.
+    pub service: Arc<str>,
+    /// A legal mark value.
+    pub version: Arc<str>,
+    /// The hot-fix's addresses, at least one.
+    pub endpoints: Vec<SocketAddr>,
+    /// A mark must name this very version, too.
+    pub pin_version: bool,
+    /// Whether marks in the hot-fix's responses are honoured.
+    pub may_mark: bool,
 }
 
 /// A percentage, and for how long.
@@ -139,8 +155,17 @@ pub struct Rollout {
 pub struct Stage {
     /// Share of requests that percent rules give the patch.
     pub exposure: Exposure,
-    /// How long the stage lasts at least. Not in force yet.
-    pub hold: Duration,
+    /// How long the stage lasts at least, not zero; `None`: until somebody promotes the rollout.
+    pub hold: Option<Duration>,
+}
+
+/// What becomes of the patch's requests that are in flight when the rollout is withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnWithdraw {
+    /// They are served to their end.
+    Finish,
+    /// They are cut off after this time; zero: at once.
+    CutAfter(Duration),
 }
 
 /// What stops a rollout.

@@ -44,6 +44,8 @@ enum Place {
     Expanded(Range<usize>, String),
     /// A path of the raw types.
     Path(Vec<Step>),
+    /// A path of the raw types where none of these fields is.
+    NoneOf(Vec<Step>, &'static [&'static str]),
 }
 
 /// Finds the places of problems in the file as written.
@@ -99,6 +101,18 @@ impl Problems {
         self.push(rule, Place::Path(path.steps()), message.into(), help.into());
     }
 
+    /// Notes a breach of `rule` at a path, for none of `fields` is there.
+    pub(crate) fn none_of(
+        &mut self,
+        rule: &'static Rule,
+        path: &Path<'_>,
+        fields: &'static [&'static str],
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(rule, Place::NoneOf(path.steps(), fields), message.into(), help.into());
+    }
+
     /// Notes a breach of `rule` at bytes of the source.
     pub(crate) fn in_source(
         &mut self,
@@ -142,7 +156,7 @@ impl Problem {
     fn reference(&self) -> Option<Range<usize>> {
         match &self.place {
             Place::Source(range) => Some(range.clone()),
-            Place::Expanded(..) | Place::Path(_) => None,
+            Place::Expanded(..) | Place::Path(_) | Place::NoneOf(..) => None,
         }
     }
 }
@@ -161,13 +175,22 @@ impl Locator<'_> {
                 (range, path)
             }
             Place::Expanded(range, path) => (self.unless_stand_in(&range)?, path),
-            Place::Path(steps) => match self.tree?.seek(&steps) {
-                Sought::At(range, path) => (self.unless_stand_in(&range)?, path),
-                Sought::Cut => return None,
-            },
+            Place::Path(steps) => self.seek(&steps)?,
+            Place::NoneOf(steps, fields) => {
+                let field = |name| [&*steps, &[Step::Key(name)]].concat();
+                fields.iter().all(|name| self.seek(&field(name)).is_some()).then(|| self.seek(&steps))??
+            }
         };
         let (line, column, end_column) = self.lines.place(&range);
         Some(Diagnostic { rule, path, line, column, end_column, message, help })
+    }
+
+    /// The place and the path that steps lead to, unless a problem there is a mere consequence.
+    fn seek(&self, steps: &[Step]) -> Option<(Range<usize>, String)> {
+        match self.tree?.seek(steps) {
+            Sought::At(range, path) => Some((self.unless_stand_in(&range)?, path)),
+            Sought::Cut => None,
+        }
     }
 
     /// The range in the source; `None`: a scalar whose text is not what it will be once the variable is set.

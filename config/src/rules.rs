@@ -55,11 +55,12 @@ rules! {
     WRONG_TYPE = Error "wrong-type": "a value is of its field's kind";
     INVALID_VALUE = Error "invalid-value": "a value has its field's form";
     MISSING_FIELD = Error "missing-field": "every field without a default is given";
+    EXCLUSIVE_FIELDS = Error "exclusive-fields": "of fields that exclude each other one is given";
     EMPTY_LIST = Error "empty-list": "a list that something must come from has an entry";
     DUPLICATE_NAME = Error "duplicate-name": "names are unique among listeners, services and rollouts";
     INVALID_NAME = Error "invalid-name": "names are fit for metrics, headers and cookies";
     UNKNOWN_SERVICE = Error "unknown-service": "a rollout names a service of this file";
-    ROLLOUT_CONFLICT = Error "rollout-conflict": "a group belongs to one rollout of a service";
+    ROLLOUT_CONFLICT = Error "rollout-conflict": "a group leads to one patch of a service";
     INVALID_ADDRESS = Error "invalid-address": "an address is IP:PORT";
     ADDRESS_IN_USE = Error "address-in-use": "each address is listened on once";
     INVALID_RANGE = Error "invalid-range": "an address range is in CIDR form";
@@ -75,6 +76,7 @@ rules! {
     ROLLOUT_WITHOUT_GATES = Warning "rollout-without-gates": "a rollout has gates that can stop it";
     PERCENT_WITHOUT_STICKY_KEY = Warning "percent-without-sticky-key": "a percentage sticks to a user";
     EXPOSURE_OVER_100 = Warning "exposure-over-100": "rollouts of a service do not ask for more than there is";
+    DEADLINE_TOO_SHORT = Warning "deadline-too-short": "a rollout has time for all of its stages";
     TRUSTS_EVERYONE = Warning "trusts-everyone": "marks are not believed from every address";
     CANARY_SAMPLING_BELOW_100 = Warning "canary-sampling-below-100": "every canary request is sampled";
     RETRY_ON_UNSAFE_METHOD = Warning "retry-on-unsafe-method": "only safe methods are retried";

@@ -165,7 +165,7 @@ pub struct Timeouts {
 /// A named set of endpoints that run one version of a service.
 #[derive(Debug)]
 pub struct Backend {
-    /// `SERVICE/stable` or the rollout's name: unique, used in metrics and logs.
+    /// `SERVICE/stable`, the rollout's name, or `ROLLOUT/SERVICE` for a patch of a set: unique, used in metrics and logs.
     pub name: Arc<str>,
     /// The service it belongs to.
     pub service: ServiceId,
@@ -179,10 +179,10 @@ pub struct Backend {
     pub may_mark: bool,
 }
 
-/// A live rollout as the data plane sees it.
+/// A patch of a live rollout as the data plane sees it.
 #[derive(Debug)]
 pub struct Rollout {
-    /// Its name; also the salt of the percent hash.
+    /// The rollout's name, which the patches of a set share; also the salt of the percent hash.
     pub name: Arc<str>,
     /// The service it patches.
     pub service: ServiceId,
@@ -198,8 +198,8 @@ pub struct Rollout {
     pub force_stable: Vec<RequestMatch>,
     /// Rules of an edge, in order; the first that matches assigns.
     pub assign: Vec<AssignRule>,
-    /// Share of requests that [`AssignRule::Percent`] gives the patch, in millionths, capped by the service's
-    /// total exposure.
+    /// Share of requests that [`AssignRule::Percent`] gives the patch, in millionths, capped by the total exposure of
+    /// the service; in a set the same for every patch, capped by that of each of its services.
     pub exposure: Exposure,
 }
 

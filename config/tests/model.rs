@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use patchgate_config::compile;
 use patchgate_config::load::from_text;
-use patchgate_config::model::{Gates, Hedge, Model, OnFail, Retry, RetryOn, Route, Stage, Store};
+use patchgate_config::model::{
+    DEADLINE, Gates, Hedge, Model, OnFail, OnWithdraw, Patch, Retry, RetryOn, Route, Stage, Store,
+};
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::routes::HostPattern;
 use patchgate_config::snapshot::{
@@ -86,9 +88,10 @@ fn a_service_is_as_it_is_written() {
 fn a_rollout_is_as_it_is_written() {
     let model = model("every-field.yaml");
     let rollout = &model.rollouts[0];
-    let names = [&rollout.name, &rollout.service, &rollout.version, &rollout.group].map(|name| &**name);
+    let [patch] = &*rollout.patches else { panic!("it is one") };
+    let names = [&rollout.name, &patch.service, &patch.version, &rollout.group].map(|name| &**name);
     assert_eq!(names, ["checkout-fix", "checkout", "v2.1.3-alpha", "backend-canary"]);
-    assert!(rollout.pin_version && !rollout.may_mark);
+    assert!(patch.pin_version && !patch.may_mark);
     let address = |text: &str| RequestMatch::Address(text.parse().expect("a range"));
     let force_stable = [RequestMatch::Cookie("vip".to_owned(), None), address("10.9.0.0/16")];
     assert_eq!(rollout.force_stable, force_stable);
@@ -101,13 +104,38 @@ fn a_rollout_is_as_it_is_written() {
     ];
     assert_eq!(rollout.assign, assign);
     let stages = [
-        Stage { exposure: Exposure::from_millionths(5_000), hold: seconds(300) },
-        Stage { exposure: Exposure::from_millionths(500_000), hold: seconds(3600) },
+        Stage { exposure: Exposure::from_millionths(5_000), hold: Some(seconds(300)) },
+        Stage { exposure: Exposure::from_millionths(500_000), hold: Some(seconds(3600)) },
+        Stage { exposure: Exposure::ALL, hold: None },
     ];
     assert_eq!(rollout.stages, stages);
+    assert_eq!(rollout.deadline, seconds(36 * 3600));
+    assert_eq!(rollout.approval_above, Some(Exposure::from_millionths(250_000)));
+    assert_eq!(rollout.on_withdraw, OnWithdraw::CutAfter(seconds(2)));
     let gates =
         Gates { error_rate_worse_by: Some(0.005), latency_p99_ratio: Some(1.2), consistency_at_least: Some(0.999) };
     assert_eq!((rollout.gates, rollout.on_fail), (gates, OnFail::Freeze));
+}
+
+#[test]
+fn a_set_is_as_it_is_written() {
+    let model = model("every-field.yaml");
+    let rollout = &model.rollouts[1];
+    assert_eq!((&*rollout.name, &*rollout.group), ("basket-fix", "basket-canary"));
+    let patch = |service: &str, version: &str, endpoint: &str, pin_version, may_mark| Patch {
+        service: service.into(),
+        version: version.into(),
+        endpoints: vec![endpoint.parse().expect("an address")],
+        pin_version,
+        may_mark,
+    };
+    let patches = [
+        patch("checkout", "v2.1.4", "10.0.0.3:9001", true, false),
+        patch("catalog", "v7.0.2", "10.0.0.4:9001", false, true),
+    ];
+    assert_eq!(rollout.patches, patches);
+    assert_eq!((rollout.deadline, rollout.approval_above), (DEADLINE, None));
+    assert_eq!(rollout.on_withdraw, OnWithdraw::CutAfter(Duration::ZERO));
 }
 
 #[test]

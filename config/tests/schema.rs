@@ -25,8 +25,10 @@ impl Validator {
     fn accepts(&self, schema: &Value, value: &Value) -> bool {
         let schema = self.resolve(schema);
         let any = |key: &str| schema[key].as_array().is_none_or(|of| of.iter().any(|one| self.accepts(one, value)));
+        let one = |of: &Vec<Value>| of.iter().filter(|one| self.accepts(one, value)).count() == 1;
         any("anyOf")
-            && any("oneOf")
+            && schema["oneOf"].as_array().is_none_or(one)
+            && (schema["not"].is_null() || !self.accepts(&schema["not"], value))
             && (schema["const"].is_null() || schema["const"] == *value)
             && schema["enum"].as_array().is_none_or(|values| values.contains(value))
             && is_of_type(&schema["type"], value)
@@ -119,9 +121,33 @@ fn every_good_file_fits() {
 #[test]
 fn files_with_unknown_fields_missing_fields_or_wrong_types_do_not() {
     let validator = Validator::new();
-    for name in ["empty.yaml", "many-kinds-at-once.yaml", "not-a-mapping.yaml", "wrong-types.yaml"] {
+    for name in ["empty.yaml", "many-kinds-at-once.yaml", "not-a-mapping.yaml", "rollouts.yaml", "wrong-types.yaml"] {
         let path = common::fixtures("bad").into_iter().find(|path| path.ends_with(name)).unwrap();
         assert!(!validator.accepts(&validator.root, &fixture(&path)), "{name}");
+    }
+}
+
+#[test]
+fn a_rollout_is_one_patch_or_a_set() {
+    let validator = Validator::new();
+    let rollout = &validator.root["$defs"]["Rollout"];
+    let patch = json!({ "service": "s", "version": "v", "endpoints": ["127.0.0.1:1"] });
+    let with = |fields: &Value| {
+        let mut value = json!({ "name": "n", "group": "g" });
+        value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        validator.accepts(rollout, &value)
+    };
+    let set = json!({ "patches": [patch] });
+    assert!(with(&patch) && with(&set));
+    for bad in [
+        json!({}),
+        json!({ "service": "s", "version": "v" }),
+        json!({ "patches": [] }),
+        json!({ "patches": [{ "service": "s" }] }),
+        json!({ "patches": [patch], "pin_version": true }),
+        json!({ "patches": [patch], "service": "s", "version": "v", "endpoints": ["127.0.0.1:1"] }),
+    ] {
+        assert!(!with(&bad), "{bad}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stage 3: model and live rollouts → [`Snapshot`]. Pure and total: the same input gives the same snapshot, and there
 //! are no errors left to report.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::Model;
@@ -12,12 +12,20 @@ use crate::snapshot::{AssignRule, Backend, BackendId, Exposure, Rollout, Rollout
 /// Compiles what a request is served by.
 ///
 /// A row is left out if nothing could be served by it: its service is not in the model, it has no endpoint, or an
-/// earlier row has its service and group.
+/// earlier row patches the same service in the same group or rollout.
 #[must_use]
 pub fn compile(model: &Model, table: &RolloutTable, revision: u64) -> Snapshot {
     let mut compiler = Compiler::of_services(model);
-    for row in &table.rows {
-        compiler.add(row);
+    let rows = compiler.servable(&table.rows);
+    let mut sets: HashMap<&str, Vec<(&Row, ServiceId)>> = HashMap::new();
+    for &(row, service) in &rows {
+        sets.entry(&row.name).or_default().push((row, service));
+    }
+    let mut granted = HashMap::new();
+    for (row, service) in rows {
+        let name = &*row.name;
+        let exposure = *granted.entry(name).or_insert_with(|| compiler.grant(&sets[name]));
+        compiler.add(row, service, exposure);
     }
     let routes = model.services.iter().zip(0..).flat_map(|(service, id)| {
         service.routes.iter().map(move |route| (route.host.clone(), route.path_prefix.clone(), ServiceId(id)))
@@ -74,24 +82,45 @@ impl<'m> Compiler<'m> {
         }
     }
 
-    fn add(&mut self, row: &Row) {
-        let Some(&service) = self.ids.get(&*row.service) else { return };
-        let at = service.0 as usize;
-        let taken = self.services[at].rollouts.iter().any(|id| self.rollouts[id.0 as usize].group == row.group);
-        if taken || row.endpoints.is_empty() {
-            return;
+    /// The rows that something can be served by, each with its service.
+    fn servable<'t>(&self, rows: &'t [Row]) -> Vec<(&'t Row, ServiceId)> {
+        let mut taken = HashSet::new();
+        let servable = rows.iter().filter_map(|row| {
+            let service = *self.ids.get(&*row.service)?;
+            let (group, name) = ((service, Claim::Group(&row.group)), (service, Claim::Rollout(&row.name)));
+            if row.endpoints.is_empty() || taken.contains(&group) || taken.contains(&name) {
+                return None;
+            }
+            taken.extend([group, name]);
+            Some((row, service))
+        });
+        servable.collect()
+    }
+
+    /// Takes from the services of one rollout what percent rules give each of its patches: what the rollout asks for, or
+    /// the least that the rollouts before it left of any of them. One without a percent rule takes nothing.
+    fn grant(&mut self, patches: &[(&Row, ServiceId)]) -> Exposure {
+        let has_percent = |row: &Row| row.assign.iter().any(|rule| matches!(rule, AssignRule::Percent(_)));
+        let asked = patches.iter().map(|(row, _)| if has_percent(row) { row.exposure.millionths() } else { 0 });
+        let left = patches.iter().map(|(_, service)| self.left[service.0 as usize]);
+        let granted = asked.chain(left).min().unwrap_or(0);
+        for (_, service) in patches {
+            self.left[service.0 as usize] -= granted;
         }
+        Exposure::from_millionths(granted)
+    }
+
+    fn add(&mut self, row: &Row, service: ServiceId, exposure: Exposure) {
         let backend = BackendId(self.backends.len() as u32);
         self.backends.push(Backend {
-            name: Arc::clone(&row.name),
+            name: Arc::clone(&row.backend),
             service,
             version: Arc::clone(&row.version),
             group: Some(Arc::clone(&row.group)),
             endpoints: row.endpoints.clone(),
             may_mark: row.may_mark,
         });
-        self.services[at].rollouts.push(RolloutId(self.rollouts.len() as u32));
-        let exposure = self.exposure(row, at);
+        self.services[service.0 as usize].rollouts.push(RolloutId(self.rollouts.len() as u32));
         self.rollouts.push(Rollout {
             name: Arc::clone(&row.name),
             service,
@@ -104,16 +133,13 @@ impl<'m> Compiler<'m> {
             exposure,
         });
     }
+}
 
-    /// The row's own exposure, or what the rows before it left. One without a percent rule takes none.
-    fn exposure(&mut self, row: &Row, service: usize) -> Exposure {
-        if !row.assign.iter().any(|rule| matches!(rule, AssignRule::Percent(_))) {
-            return Exposure::NONE;
-        }
-        let granted = row.exposure.millionths().min(self.left[service]);
-        self.left[service] -= granted;
-        Exposure::from_millionths(granted)
-    }
+/// What a service can have one row of.
+#[derive(PartialEq, Eq, Hash)]
+enum Claim<'r> {
+    Group(&'r str),
+    Rollout(&'r str),
 }
 
 #[cfg(test)]

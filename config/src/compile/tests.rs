@@ -61,6 +61,58 @@ fn percent_rules_share_the_services_exposure_in_order() {
     assert_eq!(exposures, [50_000, 400_000, 0, 200_000, 0]);
 }
 
+/// Two sets and two rollouts of one patch; `shop` gives percent rules 60 %, `cart` all.
+const SETS: &str = r#"
+  - { name: a, group: g, stages: [{ percent: 30 }], assign: [{ percent: {} }], patches: [
+      { service: cart, version: v8, endpoints: ["127.0.0.1:3"] }, { service: shop, version: v2, endpoints: ["127.0.0.1:4"] } ] }
+  - { name: b, service: cart, version: v9, group: h, endpoints: ["127.0.0.1:5"], stages: [{ percent: 20 }], assign: [{ percent: {} }] }
+  - { name: c, group: i, stages: [{ percent: 40 }], assign: [{ percent: {} }], patches: [
+      { service: shop, version: v3, endpoints: ["127.0.0.1:6"] }, { service: cart, version: v10, endpoints: ["127.0.0.1:7"] } ] }
+  - { name: d, service: cart, version: v11, group: j, endpoints: ["127.0.0.1:8"], stages: [{ percent: 90 }], assign: [{ percent: {} }] }
+"#;
+
+fn with_sets() -> Model {
+    let services = TWO_SERVICES.split_once("rollouts:").map_or("", |(services, _)| services);
+    model(&format!("{services}rollouts:{SETS}"))
+}
+
+/// Backend and exposure of each rollout, in the snapshot's order.
+fn granted(snapshot: &Snapshot) -> Vec<(&str, u32)> {
+    let granted = snapshot.rollouts.iter();
+    granted.map(|rollout| (&*snapshot.backend(rollout.backend).name, rollout.exposure.millionths() / 10_000)).collect()
+}
+
+#[test]
+fn the_patches_of_a_set_are_granted_the_same_and_each_service_pays_for_it() {
+    let model = with_sets();
+    let snapshot = compile(&model, &RolloutTable::from_model(&model), 1);
+    let expected = [
+        ("a/cart", 30),
+        ("a/shop", 30),
+        ("b", 20),
+        // Asks for 40 %; shop has 30 % left, cart 50 %.
+        ("c/shop", 30),
+        ("c/cart", 30),
+        // Cart has given 30, 20 and 30 %.
+        ("d", 20),
+    ];
+    assert_eq!(granted(&snapshot), expected);
+    let names: Vec<&str> = snapshot.rollouts.iter().map(|rollout| &*rollout.name).collect();
+    assert_eq!(names, ["a", "a", "b", "c", "c", "d"], "the salt is the rollout's");
+}
+
+#[test]
+fn a_set_is_granted_what_the_services_at_hand_leave_and_keeps_its_names() {
+    let model = with_sets();
+    let mut table = RolloutTable::from_model(&model);
+    // A gateway of another service of the set: shop is not here, and does not count.
+    for row in table.rows.iter_mut().filter(|row| *row.service == *"shop") {
+        row.service = "elsewhere".into();
+    }
+    let snapshot = compile(&model, &table, 1);
+    assert_eq!(granted(&snapshot), [("a/cart", 30), ("b", 20), ("c/cart", 40), ("d", 10)]);
+}
+
 #[test]
 fn rows_that_nothing_can_be_served_by_are_left_out() {
     let model = model(TWO_SERVICES);
@@ -70,7 +122,8 @@ fn rows_that_nothing_can_be_served_by_are_left_out() {
         Row { service: "gone".into(), ..row.clone() },
         Row { endpoints: Vec::new(), ..row.clone() },
         row.clone(),
-        Row { name: "later".into(), ..row },
+        Row { name: "later".into(), ..row.clone() },
+        Row { group: "other".into(), ..row },
     ];
     let snapshot = compile(&model, &table, 1);
     assert_eq!(snapshot.rollouts.len(), 1);

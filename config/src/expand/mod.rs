@@ -154,6 +154,11 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Expanded {
+    /// A text in which nothing is replaced.
+    pub(crate) fn verbatim(text: &str) -> Self {
+        Self { text: text.to_owned(), pieces: Vec::new() }
+    }
+
     fn push(&mut self, value: &str, source: Range<usize>) {
         let start = self.text.len();
         self.text.push_str(value);

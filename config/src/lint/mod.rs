@@ -8,8 +8,9 @@ mod rollouts;
 
 use std::collections::HashMap;
 
+use crate::model::Model;
 use crate::problem::{Path, Problems};
-use crate::raw::Config;
+use crate::raw::{Config, Rollout};
 use crate::rules;
 
 /// Notes every risky pattern.
@@ -18,8 +19,16 @@ pub(crate) fn lint(config: &Config, problems: &mut Problems) {
     trust(config, problems);
     sampling(config, problems);
     retries(config, problems);
-    rollouts::lint(config, problems);
+    rollouts::lint(config.rollouts.as_deref().unwrap_or_default(), &rollouts::of_config(config), problems);
+    rollouts::fallbacks(config, problems);
     not_in_force::lint(config, problems);
+}
+
+/// Notes every risky pattern of rollouts by themselves, as far as it can be seen without the `model` they are for.
+pub(crate) fn rollouts(list: &[Rollout], model: Option<&Model>, problems: &mut Problems) {
+    let services = model.map(rollouts::of_model).unwrap_or_default();
+    rollouts::lint(list, &services, problems);
+    not_in_force::rollouts(list, problems);
 }
 
 fn shadowed_routes(config: &Config, problems: &mut Problems) {

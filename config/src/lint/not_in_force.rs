@@ -13,25 +13,17 @@ pub(super) fn lint(config: &Config, problems: &mut Problems) {
         note(service.retry.is_some(), "retry", "requests are not retried", &at, problems);
         note(service.hedge.is_some(), "hedge", "requests are not hedged", &at, problems);
     }
-    let list = root.key("rollouts");
-    for (index, rollout) in config.rollouts.iter().flatten().enumerate() {
-        self::rollout(rollout, &list.index(index), problems);
-    }
+    rollouts(config.rollouts.as_deref().unwrap_or_default(), problems);
     note(config.admin.is_some(), "admin", "there is no admin API", &root, problems);
 }
 
-fn rollout(rollout: &Rollout, at: &Path<'_>, problems: &mut Problems) {
-    let stages = rollout.stages.as_deref().unwrap_or_default();
-    let list = at.key("stages");
-    if stages.len() > 1 {
-        let message = "stages after the first are accepted and have no effect yet: the rollout stays at its first";
-        problems.at(&rules::NOT_IN_FORCE, &list.index(1), message, HELP);
+pub(super) fn rollouts(rollouts: &[Rollout], problems: &mut Problems) {
+    let list = Path::ROOT.key("rollouts");
+    for (index, rollout) in rollouts.iter().enumerate() {
+        let at = list.index(index);
+        note(rollout.gates.is_some(), "gates", "nothing is measured against them", &at, problems);
+        note(rollout.on_fail.is_some(), "on_fail", "no gate fails", &at, problems);
     }
-    if let Some(held) = stages.iter().position(|stage| stage.hold.is_some()) {
-        note(true, "hold", "the rollout stays at its first stage", &list.index(held), problems);
-    }
-    note(rollout.gates.is_some(), "gates", "nothing is measured against them", at, problems);
-    note(rollout.on_fail.is_some(), "on_fail", "no gate fails", at, problems);
 }
 
 const HELP: &str = "nothing need be done; do not rely on it";

@@ -14,7 +14,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, Trust};
-pub(crate) use rollout::{AssignRule, Condition, Gates, LatencyGate, OnFail, RequestRule, Rollout, Stage};
+pub(crate) use rollout::{
+    Approval, AssignRule, Condition, Gates, LatencyGate, OnFail, OnWithdraw, PatchRef, RequestRule, Rollout, Stage,
+};
 use scalar::{Duration, Workers};
 pub(crate) use service::{Fallback, Hedge, Retry, Route, Service, Stable, Timeouts};
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, Telemetry, Trace};
@@ -46,6 +48,13 @@ pub(crate) struct Config {
     pub(crate) health: Option<Health>,
     /// How a stop goes on.
     pub(crate) drain: Option<Drain>,
+}
+
+/// Rollouts in a file of their own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rollouts {
+    pub(crate) rollouts: Option<Vec<Rollout>>,
 }
 
 /// The admin API and its event log.

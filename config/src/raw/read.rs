@@ -1,13 +1,12 @@
-//! Tree → [`Config`], past every value that does not fit.
+//! Tree → [`Config`] or [`Rollouts`], past every value that does not fit.
 //!
 //! serde stops at its first error. So each error is noted, the value that caused it is cut out of the tree, and the
 //! reading starts again, until nothing is refused. The long lists are first read entry by entry, so that an error costs
 //! the reading of one entry and not of the file.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Config, Listener, Rollout, Service};
+use super::{Config, Listener, Rollout, Rollouts, Service};
 use crate::problem::Problems;
 use crate::rules;
 use crate::tree::de::Fault;
@@ -18,13 +17,28 @@ const MAX_REFUSED: usize = 1000;
 
 /// Reads the tree; what it refused is cut from `tree` and noted. `None`: the root itself does not fit.
 pub(crate) fn read(tree: &mut Node<'_>, problems: &mut Problems) -> Option<Config> {
-    if let Ok(config) = Config::deserialize(&*tree) {
-        return Some(config);
+    settle(tree, problems, |reader| {
+        reader.entries::<Listener>("listeners");
+        reader.entries::<Service>("services");
+        reader.entries::<Rollout>("rollouts");
+    })
+}
+
+/// Reads a tree of rollouts alone, like [`read`].
+pub(crate) fn read_rollouts(tree: &mut Node<'_>, problems: &mut Problems) -> Option<Rollouts> {
+    settle(tree, problems, |reader| reader.entries::<Rollout>("rollouts"))
+}
+
+fn settle<T: DeserializeOwned>(
+    tree: &mut Node<'_>,
+    problems: &mut Problems,
+    entries: impl FnOnce(&mut Reader<'_, '_>),
+) -> Option<T> {
+    if let Ok(whole) = T::deserialize(&*tree) {
+        return Some(whole);
     }
     let mut reader = Reader { tree, problems, refused: 0 };
-    reader.entries::<Listener>("listeners");
-    reader.entries::<Service>("services");
-    reader.entries::<Rollout>("rollouts");
+    entries(&mut reader);
     reader.settle(&[])
 }
 

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
-/// A length of time, such as `250ms`, `5s` or `1m30s`.
+/// A length of time, such as `250ms`, `1m30s` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) struct Duration(pub(crate) StdDuration);
 
@@ -41,6 +41,15 @@ pub(crate) enum HedgeAfter {
     Delay(Duration),
 }
 
+/// Units of a duration, largest first.
+const UNITS: [(&str, StdDuration); 5] = [
+    ("d", StdDuration::from_secs(24 * 3600)),
+    ("h", StdDuration::from_secs(3600)),
+    ("m", StdDuration::from_secs(60)),
+    ("s", StdDuration::from_secs(1)),
+    ("ms", StdDuration::from_millis(1)),
+];
+
 /// Longest duration: beyond it, adding one to a clock need not be defined.
 const LONGEST: StdDuration = StdDuration::from_secs(366 * 24 * 3600);
 
@@ -56,7 +65,7 @@ impl FromText for Duration {
     const EXPECTED: &'static str = "a duration";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        const HELP: &str = "write a number and a unit of ms, s, m or h, such as 250ms, 5s or 1m30s";
+        const HELP: &str = "write a number and a unit of ms, s, m, h or d, such as 250ms, 5s or 1m30s";
         let bad = || format!("`{text}` is not a duration\n{HELP}");
         let mut total = StdDuration::ZERO;
         let mut rest = text;
@@ -66,13 +75,7 @@ impl FromText for Duration {
             let (number, after) = rest.split_at(digits);
             let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
             let (unit, after) = after.split_at(letters);
-            let unit = match unit {
-                "ms" => StdDuration::from_millis(1),
-                "s" => StdDuration::from_secs(1),
-                "m" => StdDuration::from_secs(60),
-                "h" => StdDuration::from_secs(3600),
-                _ => return Err(bad()),
-            };
+            let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, unit)| *unit).ok_or_else(bad)?;
             let number: u32 = number.parse().map_err(|_| bad())?;
             if unit >= smallest {
                 return Err(bad());
@@ -86,9 +89,32 @@ impl FromText for Duration {
         }
         match total <= LONGEST {
             true => Ok(Self(total)),
-            false => Err(format!("`{text}` is more than a year\nwrite at most 8784h")),
+            false => Err(format!("`{text}` is more than a year\nwrite at most 366d")),
         }
     }
+}
+
+impl fmt::Display for Duration {
+    /// As it is read; what is shorter than a millisecond is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_millis();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, length) in UNITS {
+            let length = length.as_millis();
+            if rest >= length {
+                write!(f, "{}{unit}", rest / length)?;
+                rest %= length;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Percent {
+    /// The whole.
+    pub(crate) const ALL: Self = Self(1_000_000);
 }
 
 impl FromText for Percent {
@@ -232,11 +258,11 @@ macro_rules! scalar {
 
 scalar! {
     Duration: {
-        "description": "A length of time: whole numbers with the units h, m, s and ms, largest first.",
+        "description": "A length of time: whole numbers with the units d, h, m, s and ms, largest first.",
         "type": "string",
-        "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
+        "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
         "minLength": 2,
-        "examples": ["250ms", "5s", "1m30s"]
+        "examples": ["250ms", "1m30s", "7d"]
     };
     Percent: {
         "description": "A percentage, with or without its sign: 25 and 25% are the same. At most four decimals.",
@@ -270,70 +296,10 @@ scalar! {
         "description": "`p95` for the backend's live 95th percentile, or a fixed length of time.",
         "anyOf": [
             { "const": "p95" },
-            { "type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$", "minLength": 2 }
+            { "type": "string", "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$", "minLength": 2 }
         ]
     };
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn duration(text: &str) -> Option<u128> {
-        Duration::from_text(text).ok().map(|duration| duration.0.as_millis())
-    }
-
-    fn percent(text: &str) -> Option<u32> {
-        Percent::from_text(text).ok().map(|percent| percent.0)
-    }
-
-    fn share(text: &str) -> Option<f64> {
-        Share::from_text(text).ok().map(|share| share.0)
-    }
-
-    fn size(text: &str) -> Option<u64> {
-        ByteSize::from_text(text).ok().map(|size| size.0)
-    }
-
-    #[test]
-    fn durations_are_numbers_with_units_largest_first() {
-        assert_eq!(duration("250ms"), Some(250));
-        assert_eq!(duration("1m30s"), Some(90_000));
-        assert_eq!(duration("1h2m3s4ms"), Some(3_723_004));
-        for bad in ["", "5", "s", "5 s", "-5s", "1.5s", "30s1m", "1s1s", "5d", "9999999999s", "8785h", "５s"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_percent_counts_in_hundredths_with_or_without_its_sign() {
-        assert_eq!(percent("25"), Some(250_000));
-        assert_eq!(percent("25%"), Some(250_000));
-        assert_eq!(percent("0.5%"), Some(5_000));
-        assert_eq!(percent("99.9999"), Some(999_999));
-        assert_eq!(percent("100.00000"), Some(1_000_000));
-        for bad in ["", "%", "-1", "100.1", "101", "1e2", "1.", ".5", "0.00001", "5 %", "4294967296", "1.é"] {
-            assert_eq!(percent(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_share_counts_from_0_to_1_unless_it_has_a_percent_sign() {
-        assert_eq!(share("0.01"), Some(0.01));
-        assert_eq!(share("1%"), Some(0.01));
-        assert_eq!(share("1"), Some(1.0));
-        for bad in ["", "2", "101%", "-0.1", "nan", "inf", "1e-2", ".", "%"] {
-            assert_eq!(share(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_bytes_or_have_a_binary_unit() {
-        assert_eq!(size("65536"), Some(65_536));
-        assert_eq!(size("64KiB"), Some(65_536));
-        assert_eq!(size("1GiB"), Some(1 << 30));
-        for bad in ["", "KiB", "64K", "64kb", "1.5MiB", "-1", "99999999999GiB"] {
-            assert_eq!(size(bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use crate::model::{Admin, Model, Store};
+use crate::model::{Admin, Model, Rollout, Store};
 use crate::problem::{Path, Problems};
 use crate::raw::scalar::Workers;
 use crate::raw::{self, Config};
@@ -32,10 +32,8 @@ pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, prob
     let workers = workers(config.workers, problems);
     let listeners = listener::listeners(config.listeners.as_deref(), &root.key("listeners"), problems);
     let services = service::services(config.services.as_deref(), &root.key("services"), problems);
-    let rollouts = rollout::rollouts(config.rollouts.as_deref().unwrap_or_default(), &root.key("rollouts"), problems);
-    if !services_cut {
-        names::references(config, problems);
-    }
+    let names = service_names(config).filter(|_| !services_cut);
+    let rollouts = self::rollouts(config.rollouts.as_deref().unwrap_or_default(), names.as_deref(), problems);
     let telemetry =
         telemetry::telemetry(config.telemetry.as_ref(), config.trace.as_ref(), &root.key("telemetry"), problems);
     let admin = config.admin.as_ref().map(|admin| self::admin(admin, &root.key("admin"), problems));
@@ -56,6 +54,23 @@ pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, prob
         health: health?,
         drain: drain?,
     })
+}
+
+/// Checks the list `rollouts` of a file that may have nothing else. `services`: whom a rollout may patch, if known.
+pub(crate) fn rollouts(
+    list: &[raw::Rollout],
+    services: Option<&[&str]>,
+    problems: &mut Problems,
+) -> Option<Vec<Rollout>> {
+    let at = Path::ROOT.key("rollouts");
+    names::references(list, services, &at, problems);
+    rollout::rollouts(list, &at, problems)
+}
+
+/// `None`: where a service has no name yet, or there is none, it may be the one that is meant.
+fn service_names(config: &Config) -> Option<Vec<&str>> {
+    let services = config.services.as_deref().filter(|services| !services.is_empty())?;
+    services.iter().map(|service| service.name.as_deref()).collect()
 }
 
 /// The outer `None`: an error.

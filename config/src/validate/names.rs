@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::near::suggest;
 use crate::problem::{Path, Problems};
-use crate::raw::Config;
+use crate::raw::Rollout;
 use crate::rules;
 
 /// Where the health endpoints are served if nothing is said.
@@ -29,30 +29,37 @@ pub(super) fn unique<'a>(
     }
 }
 
-/// Notes every rollout whose service is not in the file, and every second one of a service and group.
-pub(super) fn references(config: &Config, problems: &mut Problems) {
-    let services = config.services.as_deref().unwrap_or_default();
-    let names: Option<Vec<&str>> = services.iter().map(|service| service.name.as_deref()).collect();
-    let list = Path::ROOT.key("rollouts");
+/// Notes every patch whose service is not one of `services`, every second one of a service and group, and every set
+/// whose backend would have the name of a stable one. `services`: `None` if they are not all known.
+pub(super) fn references(list: &[Rollout], services: Option<&[&str]>, at: &Path<'_>, problems: &mut Problems) {
     let mut groups: HashMap<(&str, &str), usize> = HashMap::new();
-    for (index, rollout) in config.rollouts.iter().flatten().enumerate() {
-        let Some(service) = rollout.service.as_deref() else { continue };
-        // Where a service has no name yet, it may be the one that is meant.
-        if let Some(names) = names.as_ref().filter(|names| !names.is_empty())
-            && !names.contains(&service)
-        {
-            let message = format!("there is no service `{service}`");
-            let help = suggest(service, names, "name one of the services");
-            problems.at(&rules::UNKNOWN_SERVICE, &list.index(index).key("service"), message, help);
-        }
-        let Some(group) = rollout.group.as_deref() else { continue };
-        let earlier = *groups.entry((service, group)).or_insert(index);
-        if earlier != index {
-            let message = format!("service `{service}` already has a rollout in group `{group}`, rollouts[{earlier}]");
-            let help =
-                "a mark names a group, so it must lead to one patch: use another group, or end the other rollout";
-            problems.at(&rules::ROLLOUT_CONFLICT, &list.index(index).key("group"), message, help);
-        }
+    for (index, rollout) in list.iter().enumerate() {
+        let at = at.index(index);
+        let name = rollout.name.as_deref();
+        let shares_name = name.is_some_and(|name| services.is_some_and(|services| services.contains(&name)));
+        let is_set = rollout.patches.as_ref().is_some_and(|patches| patches.len() > 1);
+        rollout.each_patch(&at, |patch, place| {
+            let Some(service) = patch.service.as_deref() else { return };
+            if let Some(services) = services.filter(|services| !services.contains(&service)) {
+                let message = format!("there is no service `{service}`");
+                let help = suggest(service, services, "name one of the services");
+                problems.at(&rules::UNKNOWN_SERVICE, &place.key("service"), message, help);
+            }
+            if let Some(name) = name.filter(|_| shares_name && is_set && service == "stable") {
+                let message =
+                    format!("this set's backend for `stable` has the name of `{name}`'s own, `{name}/stable`");
+                problems.at(&rules::DUPLICATE_NAME, &at.key("name"), message, "give the rollout a name of its own");
+            }
+            let Some(group) = rollout.group.as_deref() else { return };
+            let earlier = *groups.entry((service, group)).or_insert(index);
+            if earlier != index {
+                let message =
+                    format!("service `{service}` already has a rollout in group `{group}`, rollouts[{earlier}]");
+                let help =
+                    "a mark names a group, so it must lead to one patch: use another group, or end the other rollout";
+                problems.at(&rules::ROLLOUT_CONFLICT, &at.key("group"), message, help);
+            }
+        });
     }
 }
 

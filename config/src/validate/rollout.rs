@@ -1,15 +1,17 @@
 //! `rollouts`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::names::unique;
 use super::values::{
-    cookie_name, each, endpoints, header_name, mark, name, non_zero, query_name, range, required, text,
+    cookie_name, each, endpoints, header_name, mark, name, non_zero, not_empty, query_name, range, required, text,
 };
-use crate::model::{Gates, OnFail, Rollout, Stage};
+use crate::model::{DEADLINE, Gates, OnFail, OnWithdraw, Patch, Rollout, Stage};
+use crate::near;
 use crate::problem::{Path, Problems};
-use crate::raw;
 use crate::raw::scalar::Percent;
+use crate::raw::{self, PatchRef};
 use crate::rules;
 use crate::snapshot::{AssignRule, Exposure, RequestMatch, StickyKey};
 
@@ -21,38 +23,110 @@ pub(super) fn rollouts(list: &[raw::Rollout], at: &Path<'_>, problems: &mut Prob
 fn rollout(raw: &raw::Rollout, at: &Path<'_>, problems: &mut Problems) -> Option<Rollout> {
     let name = required(&raw.name, at, "name", "give the rollout a name", problems)
         .and_then(|text| name(text, &at.key("name"), problems));
-    let service = required(&raw.service, at, "service", "name the service that is patched", problems);
-    let version = required(&raw.version, at, "version", "name the patch's version, such as v2.1.3-alpha", problems)
-        .and_then(|text| mark(text, &at.key("version"), problems));
     let group = required(&raw.group, at, "group", "name the lane it is tested in, such as backend-canary", problems)
         .and_then(|text| mark(text, &at.key("group"), problems));
-    let endpoints = required(&raw.endpoints, at, "endpoints", "name at least one IP:PORT of the hot-fix", problems)
-        .and_then(|list| endpoints(list, &at.key("endpoints"), problems));
+    let patches = patches(raw, at, problems);
     let force_stable = raw.force_stable.as_deref().unwrap_or_default();
     let force_stable = each(force_stable, &at.key("force_stable"), problems, request_rule);
     let assign = each(raw.assign.as_deref().unwrap_or_default(), &at.key("assign"), problems, assign_rule);
     let stages = stages(raw.stages.as_deref().unwrap_or_default(), &at.key("stages"), problems);
+    let deadline = non_zero(raw.deadline, DEADLINE, &at.key("deadline"), problems);
+    let approval = raw.approval.as_ref().map(|raw| approval(raw, &at.key("approval"), problems));
     let gates = match &raw.gates {
         Some(raw) => gates(raw, &at.key("gates"), problems),
         None => Some(Gates::default()),
     };
     Some(Rollout {
         name: name?,
-        service: service?.as_str().into(),
-        version: version?,
         group: group?,
-        endpoints: endpoints?,
-        pin_version: raw.pin_version.unwrap_or(false),
-        may_mark: raw.may_mark.unwrap_or(true),
+        patches: patches?,
         force_stable: force_stable?,
         assign: assign?,
         stages: stages?,
+        deadline: deadline?,
+        approval_above: match approval {
+            Some(above) => Some(above?),
+            None => None,
+        },
+        on_withdraw: match raw.on_withdraw {
+            None | Some(raw::OnWithdraw::Finish) => OnWithdraw::Finish,
+            Some(raw::OnWithdraw::CutAfter(grace)) => OnWithdraw::CutAfter(grace.0),
+        },
         gates: gates?,
         on_fail: match raw.on_fail {
             None | Some(raw::OnFail::Rollback) => OnFail::Rollback,
             Some(raw::OnFail::Freeze) => OnFail::Freeze,
         },
     })
+}
+
+/// The one patch that is written in short, or the set; never both, and each service once.
+fn patches(raw: &raw::Rollout, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<Patch>> {
+    let in_short: Vec<&str> = raw.in_short().collect();
+    let list = at.key("patches");
+    let form = match &raw.patches {
+        None if in_short.is_empty() => {
+            let help = "add `service`, `version` and `endpoints`, or `patches` for a set over several services";
+            let fields = &["service", "version", "endpoints", "pin_version", "may_mark", "patches"];
+            problems.none_of(&rules::MISSING_FIELD, at, fields, "the rollout patches nothing", help);
+            None
+        }
+        Some(_) if !in_short.is_empty() => {
+            let message = format!("`patches` stands beside {}", near::list(&in_short));
+            let help = "a set has these in each entry of `patches`; leave `patches` out for one patch";
+            problems.at(&rules::EXCLUSIVE_FIELDS, &list, message, help);
+            None
+        }
+        Some(patches) => not_empty(patches, &list, "add a patch: { service, version, endpoints }", problems).map(drop),
+        None => Some(()),
+    };
+    let mut all = Some(Vec::new());
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut index = 0;
+    raw.each_patch(at, |raw, at| {
+        if let Some(service) = raw.service.as_deref() {
+            let earlier = *first.entry(service).or_insert(index);
+            if earlier != index {
+                let message = format!("patches[{earlier}] of this rollout patches `{service}`, too");
+                let help = "a set patches each service once: keep one of the two";
+                problems.at(&rules::ROLLOUT_CONFLICT, &at.key("service"), message, help);
+            }
+        }
+        index += 1;
+        match (patch(raw, at, problems), &mut all) {
+            (Some(patch), Some(all)) => all.push(patch),
+            _ => all = None,
+        }
+    });
+    form.and(all)
+}
+
+fn patch(raw: PatchRef<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Patch> {
+    let service = required(raw.service, at, "service", "name the service that is patched", problems);
+    let version = required(raw.version, at, "version", "name the patch's version, such as v2.1.3-alpha", problems)
+        .and_then(|text| mark(text, &at.key("version"), problems));
+    let endpoints = required(raw.endpoints, at, "endpoints", "name at least one IP:PORT of the hot-fix", problems)
+        .and_then(|list| endpoints(list, &at.key("endpoints"), problems));
+    Some(Patch {
+        service: service?.as_str().into(),
+        version: version?,
+        endpoints: endpoints?,
+        pin_version: raw.pin_version.unwrap_or(false),
+        may_mark: raw.may_mark.unwrap_or(true),
+    })
+}
+
+fn approval(raw: &raw::Approval, at: &Path<'_>, problems: &mut Problems) -> Option<Exposure> {
+    let help = "say above which percentage a second person is asked, such as 25%";
+    let above = required(&raw.above, at, "above", help, problems)?;
+    let above = Exposure::from_millionths(above.0);
+    if above < Exposure::ALL {
+        return Some(above);
+    }
+    let message = "no stage is above 100 %, so nobody would ever be asked";
+    let help = "write a lower percentage, or leave `approval` out";
+    problems.at(&rules::OUT_OF_RANGE, &at.key("above"), message, help);
+    None
 }
 
 fn request_rule(raw: &raw::RequestRule, at: &Path<'_>, problems: &mut Problems) -> Option<RequestMatch> {
@@ -119,7 +193,7 @@ fn stages(list: &[raw::Stage], at: &Path<'_>, problems: &mut Problems) -> Option
     let mut reached: Option<Percent> = None;
     each(list, at, problems, |raw, at, problems| {
         let percent = required(&raw.percent, at, "percent", "say how many requests get the patch", problems);
-        let hold = non_zero(raw.hold, Duration::ZERO, &at.key("hold"), problems);
+        let hold = raw.hold.map(|hold| self::hold(hold.0, &at.key("hold"), problems));
         let percent = *percent?;
         if let Some(before) = reached.filter(|&before| percent <= before) {
             let message = format!("{percent} does not rise above the {before} of the stages before");
@@ -128,8 +202,21 @@ fn stages(list: &[raw::Stage], at: &Path<'_>, problems: &mut Problems) -> Option
             return None;
         }
         reached = Some(percent);
-        Some(Stage { exposure: Exposure::from_millionths(percent.0), hold: hold? })
+        let hold = match hold {
+            Some(hold) => Some(hold?),
+            None => None,
+        };
+        Some(Stage { exposure: Exposure::from_millionths(percent.0), hold })
     })
+}
+
+fn hold(hold: Duration, at: &Path<'_>, problems: &mut Problems) -> Option<Duration> {
+    if hold.is_zero() {
+        let help = "leave `hold` out: the stage then lasts until somebody promotes the rollout";
+        problems.at(&rules::OUT_OF_RANGE, at, "a stage that lasts no time is no stage", help);
+        return None;
+    }
+    Some(hold)
 }
 
 fn gates(raw: &raw::Gates, at: &Path<'_>, problems: &mut Problems) -> Option<Gates> {
