@@ -3,17 +3,31 @@
 //! A store knows bytes and their order; what an event means is of `rollout`. Hash `n` is
 //! `BLAKE3(hash n-1 ‖ payload n)` over the very bytes that are stored, hash 0 is 32 zero bytes: whoever has the payloads
 //! can recompute the chain without this code.
+//!
+//! - [`memory`]: what a store is, in the fewest lines; for tests;
+
+pub mod memory;
 
 use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
+
+/// Bytes that a record's payload may have.
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Bytes that the payloads of one append may have together.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// Records that one append may have.
+pub const MAX_BATCH_RECORDS: usize = 1_000;
 
 /// Place of a record in the log, from 1; 0 is before the first.
 pub type Sequence = u64;
 
 /// Hash of a record and of all before it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ChainHash([u8; 32]);
 
 /// The newest record.
@@ -73,6 +87,20 @@ pub enum StoreError {
         /// The most there may be.
         limit: usize,
     },
+    /// An append is larger than one may be.
+    #[error(
+        "an append of {records} records and {bytes} bytes is over the limit of {MAX_BATCH_RECORDS} records \
+         and {MAX_BATCH_BYTES} bytes; divide it"
+    )]
+    BatchTooLarge {
+        /// Records in it.
+        records: usize,
+        /// Bytes of their payloads.
+        bytes: usize,
+    },
+    /// What is stored is not what was appended.
+    #[error("{0}")]
+    Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -81,10 +109,18 @@ pub enum StoreError {
 /// An append-only log with optimistic concurrency.
 #[async_trait]
 pub trait EventStore: Send + Sync + fmt::Debug {
-    /// The newest record that is known to be durable.
-    fn head(&self) -> Head;
+    /// Tells of every new head, latest only; a head is told when it is durable.
+    fn watch(&self) -> watch::Receiver<Head>;
 
-    /// Appends `payloads` after the record at `expected`: all of them or none, durable before this returns.
+    /// The newest record that is known to be durable.
+    fn head(&self) -> Head {
+        *self.watch().borrow()
+    }
+
+    /// Appends `payloads` after the record at `expected`: all of them or none, durable before this returns. Without
+    /// payloads it asks whether `expected` is the head.
+    ///
+    /// Dropping the future takes nothing back: what was under way may still be stored.
     async fn append(&self, expected: Sequence, payloads: Vec<Bytes>) -> Append;
 
     /// At most `limit` records from `from` on, in order; fewer only at the end of the log.
@@ -92,6 +128,21 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// If they cannot be read.
     async fn read(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, StoreError>;
+}
+
+/// Refuses what no store takes.
+///
+/// # Errors
+/// [`StoreError::TooLarge`] or [`StoreError::BatchTooLarge`].
+pub(crate) fn check_size(payloads: &[Bytes]) -> Result<(), StoreError> {
+    if let Some(large) = payloads.iter().find(|payload| payload.len() > MAX_RECORD_BYTES) {
+        return Err(StoreError::TooLarge { bytes: large.len(), limit: MAX_RECORD_BYTES });
+    }
+    let (records, bytes) = (payloads.len(), payloads.iter().map(Bytes::len).sum());
+    if records > MAX_BATCH_RECORDS || bytes > MAX_BATCH_BYTES {
+        return Err(StoreError::BatchTooLarge { records, bytes });
+    }
+    Ok(())
 }
 
 // === impl ChainHash ===
@@ -139,4 +190,10 @@ impl fmt::Debug for ChainHash {
 impl Head {
     /// Of an empty log.
     pub const EMPTY: Self = Self { sequence: 0, hash: ChainHash::ZERO };
+
+    /// The head once a record with these bytes follows.
+    #[must_use]
+    pub fn next(self, payload: &[u8]) -> Self {
+        Self { sequence: self.sequence + 1, hash: self.hash.next(payload) }
+    }
 }

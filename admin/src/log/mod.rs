@@ -1,0 +1,9 @@
+//! The log as a whole: folding it, proving it, looking back in it.
+
+mod at;
+mod fold;
+mod proof;
+
+pub use at::{Exposure, at};
+pub use fold::{Fault, Fold};
+pub use proof::Proof;
