@@ -17,7 +17,7 @@ use crate::rollout::{Rollout, State};
 #[must_use]
 pub fn table(state: &State) -> RolloutTable {
     let mut served: Vec<(&str, &Rollout)> = state.live().filter(|(_, rollout)| rollout.phase.is_served()).collect();
-    served.sort_by(|(_, a), (_, b)| (a.created.at_ms, a.version).cmp(&(b.created.at_ms, b.version)));
+    served.sort_by_key(|(_, rollout)| rollout.created.sequence);
     let mut table = RolloutTable::default();
     for (name, rollout) in served {
         match model_of(name, &rollout.plan, &rollout.force_stable) {

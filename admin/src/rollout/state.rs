@@ -80,7 +80,9 @@ pub enum Phase {
 /// What was done, by whom, when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The event's name.
+    /// The event's place in the log.
+    pub sequence: u64,
+    /// Its name.
     pub event: String,
     /// When.
     pub at_ms: Millis,
@@ -117,7 +119,7 @@ impl State {
     }
 
     fn created(&self, envelope: &Envelope, plan: &Plan, origin: &Origin) -> Rollout {
-        let change = Change::of(envelope);
+        let change = Change::of(self.sequence, envelope);
         Rollout {
             version: self.sequence,
             clock: envelope.clock.clone(),
@@ -136,7 +138,7 @@ impl State {
         next.version = self.sequence;
         next.clock = envelope.clock.clone();
         next.phase = phase;
-        next.changed = Change::of(envelope);
+        next.changed = Change::of(self.sequence, envelope);
         match &envelope.event {
             Event::Approved => next.approved_by = Some(envelope.actor.clone()),
             Event::ForceStableChanged { rules } => next.force_stable.clone_from(rules),
@@ -256,8 +258,9 @@ impl Phase {
 // === impl Change ===
 
 impl Change {
-    fn of(envelope: &Envelope) -> Self {
+    fn of(sequence: u64, envelope: &Envelope) -> Self {
         Self {
+            sequence,
             event: envelope.event.name().to_owned(),
             at_ms: envelope.clock.ms,
             by: envelope.actor.clone(),

@@ -1,0 +1,3 @@
+//! The admin API: every route on one screen.
+
+pub mod dto;
