@@ -17,7 +17,8 @@ use serde::Deserialize;
 pub(crate) use admin::{Admin, AdminLimits, Auth, Store};
 pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, Trust};
 pub(crate) use rollout::{
-    Approval, AssignRule, Condition, Gates, LatencyGate, OnFail, OnWithdraw, PatchRef, RequestRule, Rollout, Stage,
+    Approval, AssignRule, Condition, ConsistencyGate, ErrorRateGate, Gates, LatencyGate, OnFail, OnWithdraw, Patch,
+    PatchRef, PercentRule, RequestRule, Rollout, Stage,
 };
 use scalar::{Duration, Workers};
 pub(crate) use service::{Fallback, Hedge, Retry, Route, Service, Stable, Timeouts};
