@@ -4,6 +4,7 @@
 //! 2. `validate`: raw → [`model`], collecting every problem, while `lint` collects the risks;
 //! 3. [`compile()`]: model and [`rollout_table`] → [`snapshot`], which [`publish`] hands to the data plane.
 //!
+//! `write` is the way back from a rollout's model to the form that people write.
 //! [`load`] runs the stages up to the model, and has the only IO. What it finds is a [`diagnostic::Report`], which
 //! [`report`] renders.
 
@@ -20,6 +21,7 @@ mod tree;
 mod lint;
 pub mod model;
 mod validate;
+mod write;
 
 // 3 model → snapshot
 mod compile;

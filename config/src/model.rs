@@ -2,13 +2,13 @@
 //!
 //! Only a file without errors has one. What the data plane takes as it is, is of [`snapshot`](crate::snapshot)'s types.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 
 use crate::routes::HostPattern;
 use crate::snapshot::{AssignRule, Drain, Exposure, Fallback, Listener, RequestMatch, Telemetry, Timeouts};
@@ -31,7 +31,7 @@ pub struct Model {
     pub rollouts: Vec<Rollout>,
     /// Exporters and sampling.
     pub telemetry: Telemetry,
-    /// Not in force yet.
+    /// The admin API; `None`: the file has no such section.
     pub admin: Option<Admin>,
     /// Where the health endpoints are served.
     pub health: SocketAddr,
@@ -188,25 +188,59 @@ pub enum OnFail {
     Freeze,
 }
 
-/// The admin API.
+/// The admin API and its event log; [`Default`]: as an empty section is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it listens.
+    /// Where it listens; of loopback, unless callers are known.
     pub address: SocketAddr,
     /// Where the event log lives.
     pub store: Store,
+    /// How callers are known.
+    pub auth: Auth,
+    /// Whether every change must come with its reason.
+    pub require_reason: bool,
+    /// How often the whole log is replayed and compared with what is in force; not zero.
+    pub verify_every: Duration,
+    /// Bounds on what a caller may ask for.
+    pub limits: AdminLimits,
 }
 
 /// Where the event log lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {
-    /// A data directory.
+    /// A data directory; a relative one is of the working directory.
     File(PathBuf),
-    /// A stream of NATS JetStream.
-    Jetstream {
-        /// `nats://HOST:PORT`.
-        url: Uri,
-        /// The stream's name.
-        stream: String,
-    },
+}
+
+/// How callers of the admin API are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// By a bearer token, whose hash is in this file.
+    Tokens(PathBuf),
+}
+
+/// Bounds on a caller of the admin API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdminLimits {
+    /// Size of a request's body.
+    pub body_bytes: usize,
+    /// Requests a second of one caller, from 1.
+    pub requests_per_second: u32,
+    /// Callers that follow events at a time, from 1.
+    pub watchers: u32,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9901)),
+            store: Store::File(PathBuf::from("./patchgate-data")),
+            auth: Auth::None,
+            require_reason: false,
+            verify_every: Duration::from_secs(24 * 3600),
+            limits: AdminLimits { body_bytes: 1 << 20, requests_per_second: 50, watchers: 2000 },
+        }
+    }
 }

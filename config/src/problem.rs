@@ -44,8 +44,8 @@ enum Place {
     Expanded(Range<usize>, String),
     /// A path of the raw types.
     Path(Vec<Step>),
-    /// A path of the raw types where none of these fields is.
-    NoneOf(Vec<Step>, &'static [&'static str]),
+    /// A path of the raw types, for there is nothing at any of the others.
+    NoneOf(Vec<Step>, Vec<Vec<Step>>),
 }
 
 /// Finds the places of problems in the file as written.
@@ -101,16 +101,17 @@ impl Problems {
         self.push(rule, Place::Path(path.steps()), message.into(), help.into());
     }
 
-    /// Notes a breach of `rule` at a path, for none of `fields` is there.
+    /// Notes a breach of `rule` at a path, for there is nothing at any of `absent`.
     pub(crate) fn none_of(
         &mut self,
         rule: &'static Rule,
+        absent: &[Path<'_>],
         path: &Path<'_>,
-        fields: &'static [&'static str],
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.push(rule, Place::NoneOf(path.steps(), fields), message.into(), help.into());
+        let absent = absent.iter().map(Path::steps).collect();
+        self.push(rule, Place::NoneOf(path.steps(), absent), message.into(), help.into());
     }
 
     /// Notes a breach of `rule` at bytes of the source.
@@ -176,9 +177,8 @@ impl Locator<'_> {
             }
             Place::Expanded(range, path) => (self.unless_stand_in(&range)?, path),
             Place::Path(steps) => self.seek(&steps)?,
-            Place::NoneOf(steps, fields) => {
-                let field = |name| [&*steps, &[Step::Key(name)]].concat();
-                fields.iter().all(|name| self.seek(&field(name)).is_some()).then(|| self.seek(&steps))??
+            Place::NoneOf(steps, absent) => {
+                absent.iter().all(|steps| self.seek(steps).is_some()).then(|| self.seek(&steps))??
             }
         };
         let (line, column, end_column) = self.lines.place(&range);

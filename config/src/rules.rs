@@ -69,6 +69,8 @@ rules! {
     INVALID_PATH_PREFIX = Error "invalid-path-prefix": "a path prefix begins with / and has no query";
     OUT_OF_RANGE = Error "out-of-range": "a number is within its bounds";
     STAGES_NOT_RISING = Error "stages-not-rising": "the percent rises from stage to stage";
+    ADMIN_FOR_EVERYONE = Error "admin-for-everyone": "the admin API knows its callers, or listens on loopback alone";
+    NOT_AVAILABLE = Error "not-available": "a choice is one of this version";
     UNMARKABLE_VALUE = Error "unmarkable-value": "a patch's group and version are legal mark values";
     SHADOWED_ROUTE = Warning "shadowed-route": "no route has the host and prefix of an earlier one";
     HOTFIX_ENDPOINT_IS_STABLE = Warning "hotfix-endpoint-is-stable": "a hot-fix runs at addresses of its own";

@@ -7,9 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use patchgate_config::compile;
 use patchgate_config::load::from_text;
-use patchgate_config::model::{
-    DEADLINE, Gates, Hedge, Model, OnFail, OnWithdraw, Patch, Retry, RetryOn, Route, Stage, Store,
-};
+use patchgate_config::model::{DEADLINE, Gates, Hedge, Model, OnFail, OnWithdraw, Patch, Retry, RetryOn, Route, Stage};
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::routes::HostPattern;
 use patchgate_config::snapshot::{
@@ -157,10 +155,6 @@ fn the_rest_is_as_it_is_written() {
         (canary.endpoint.to_string(), canary.protocol),
         ("http://127.0.0.1:5318/base".to_owned(), OtlpProtocol::Http)
     );
-    let admin = model.admin.as_ref().expect("it is written");
-    let store =
-        Store::Jetstream { url: "nats://127.0.0.1:4222".parse().expect("a URL"), stream: "patchgate".to_owned() };
-    assert_eq!((admin.address.to_string(), &admin.store), ("127.0.0.1:9901".to_owned(), &store));
     assert_eq!(model.health.to_string(), "127.0.0.1:0");
     assert_eq!(model.drain, Drain { delay: Duration::ZERO, timeout: seconds(10) });
 }

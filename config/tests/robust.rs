@@ -3,7 +3,7 @@
 mod common;
 
 use patchgate_config::diagnostic::Report;
-use patchgate_config::load::{LoadError, MAX_BYTES, from_text, load};
+use patchgate_config::load::{LoadError, MAX_BYTES, from_text, load, rollout, rollouts};
 use patchgate_config::report::{Colour, human, json, sarif};
 use proptest::prelude::*;
 
@@ -14,14 +14,21 @@ fn report(text: &str) -> Report {
     }
 }
 
-/// Loads and renders in every form.
+/// Loads as a configuration and as rollouts, and renders in every form.
 fn survive(text: &str) -> Report {
     let report = report(text);
-    let _ = (human(&report, Colour::Always), json(&report), sarif(&report));
+    check(text, &report);
+    let (alone, list) = (rollout("f.json", text, None, None), rollouts("f.yaml", text, Some(&common::env), None));
+    check(text, &alone.map_or_else(|report| report, |loaded| loaded.report));
+    check(text, &list.map_or_else(|report| report, |loaded| loaded.report));
+    report
+}
+
+fn check(text: &str, report: &Report) {
+    let _ = (human(report, Colour::Always), json(report), sarif(report));
     for found in &report.diagnostics {
         assert!(found.line >= 1 && found.line <= text.lines().count().max(1) + 1, "{found:?}");
     }
-    report
 }
 
 fn texts() -> Vec<String> {

@@ -63,8 +63,8 @@ impl Validator {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             let block = self.block(field);
             let may_be_empty = block["type"] == "object" && block["required"].is_null();
-            // These two mean something by being there.
-            let optional = ["retry", "hedge"].contains(&name.as_str());
+            // These mean something by being there.
+            let optional = ["retry", "hedge", "admin"].contains(&name.as_str());
             if value[name].is_null() && !field["default"].is_null() {
                 value[name] = field["default"].clone();
             } else if value[name].is_null() && may_be_empty && !optional {
@@ -182,11 +182,13 @@ fn its_defaults_are_those_in_force() {
     let validator = Validator::new();
     let least = common::fixtures("good").into_iter().find(|path| path.ends_with("least.yaml")).unwrap();
     let mut filled = fixture(&least);
+    filled["admin"] = json!({});
     validator.fill(&validator.root, &mut filled);
     assert_eq!(filled["listeners"][0]["limits"]["header_bytes"], "64KiB", "the defaults are written out");
     assert_eq!(filled["health"]["address"], "127.0.0.1:9902", "the defaults are written out");
     let load = |text: &str| from_text("f.yaml", text, &common::env).unwrap_or_else(|report| panic!("{report}")).model;
-    let mut implicit = load(&common::read(&least));
+    assert_eq!(filled["admin"]["limits"]["watchers"], 2000, "the defaults are written out");
+    let mut implicit = load(&format!("{}admin: {{}}\n", common::read(&least)));
     let explicit = load(&filled.to_string());
     implicit.digest.clone_from(&explicit.digest);
     assert_eq!(implicit, explicit);

@@ -6,15 +6,13 @@ use crate::raw::{Config, Rollout};
 use crate::rules;
 
 pub(super) fn lint(config: &Config, problems: &mut Problems) {
-    let root = Path::ROOT;
-    let list = root.key("services");
+    let list = Path::ROOT.key("services");
     for (index, service) in config.services.iter().flatten().enumerate() {
         let at = list.index(index);
         note(service.retry.is_some(), "retry", "requests are not retried", &at, problems);
         note(service.hedge.is_some(), "hedge", "requests are not hedged", &at, problems);
     }
     rollouts(config.rollouts.as_deref().unwrap_or_default(), problems);
-    note(config.admin.is_some(), "admin", "there is no admin API", &root, problems);
 }
 
 pub(super) fn rollouts(rollouts: &[Rollout], problems: &mut Problems) {

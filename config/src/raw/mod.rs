@@ -3,6 +3,7 @@
 //! Every field is optional here, so that the next stage can report what is missing together with all else. The doc
 //! comments are what the JSON Schema shows to the people who write these files.
 
+mod admin;
 mod listener;
 pub(crate) mod read;
 mod rollout;
@@ -13,9 +14,11 @@ mod telemetry;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use admin::{Admin, AdminLimits, Auth, Store};
 pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, Trust};
 pub(crate) use rollout::{
-    Approval, AssignRule, Condition, Gates, LatencyGate, OnFail, OnWithdraw, PatchRef, RequestRule, Rollout, Stage,
+    Approval, AssignRule, Condition, ConsistencyGate, ErrorRateGate, Gates, LatencyGate, OnFail, OnWithdraw, Patch,
+    PatchRef, PercentRule, RequestRule, Rollout, Stage,
 };
 use scalar::{Duration, Workers};
 pub(crate) use service::{Fallback, Hedge, Retry, Route, Service, Stable, Timeouts};
@@ -42,7 +45,7 @@ pub(crate) struct Config {
     pub(crate) telemetry: Option<Telemetry>,
     /// How trace contexts are written.
     pub(crate) trace: Option<Trace>,
-    /// The admin API and its event log. Accepted, but without effect in this version.
+    /// The admin API and its event log.
     pub(crate) admin: Option<Admin>,
     /// `/livez`, `/readyz`, `/startupz` and `/metrics`: no secrets, no writes.
     pub(crate) health: Option<Health>,
@@ -55,40 +58,6 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rollouts {
     pub(crate) rollouts: Option<Vec<Rollout>>,
-}
-
-/// The admin API and its event log.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Admin {
-    /// `IP:PORT` to listen on.
-    #[schemars(required)]
-    pub(crate) address: Option<String>,
-    /// Where the event log lives.
-    #[schemars(required)]
-    pub(crate) store: Option<Store>,
-}
-
-/// Where the event log lives.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Store {
-    /// A data directory on this machine.
-    File(String),
-    /// A replicated stream of NATS JetStream.
-    Jetstream(Jetstream),
-}
-
-/// A replicated stream of NATS JetStream.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Jetstream {
-    /// `nats://HOST:PORT`.
-    #[schemars(required)]
-    pub(crate) url: Option<String>,
-    /// The stream's name.
-    #[schemars(required)]
-    pub(crate) stream: Option<String>,
 }
 
 /// The health endpoints.

@@ -1,7 +1,7 @@
-//! `rollouts[]` as written.
+//! `rollouts[]` as written, and as it is written back.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::scalar::{Duration, Percent};
 use crate::problem::Path;
@@ -10,7 +10,7 @@ use crate::problem::Path;
 ///
 /// One patch is written in short: `service`, `version` and `endpoints` beside the name. A set has them in each entry of
 /// `patches` instead.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
     { "required": ["service", "version", "endpoints"], "not": { "required": ["patches"] } },
@@ -68,7 +68,7 @@ pub(crate) struct Rollout {
 }
 
 /// A hot-fix of one service.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patch {
     /// The service it patches.
@@ -99,7 +99,7 @@ pub(crate) struct PatchRef<'r> {
 }
 
 /// A condition on a request's head.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RequestRule {
     /// A header.
@@ -113,7 +113,7 @@ pub(crate) enum RequestRule {
 }
 
 /// A rule by which an edge gives requests the patch.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AssignRule {
     /// A header.
@@ -129,7 +129,7 @@ pub(crate) enum AssignRule {
 }
 
 /// A name, and the value it must have.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Condition {
     /// The header's, cookie's or parameter's name.
@@ -140,7 +140,7 @@ pub(crate) struct Condition {
 }
 
 /// Who makes up the percentage; the stage says how many.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PercentRule {
     /// What makes the choice stick to a user: `cookie:NAME`, `header:NAME`, `address`, or `random` for none.
@@ -149,7 +149,7 @@ pub(crate) struct PercentRule {
 }
 
 /// A percentage, and for how long.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stage {
     /// Share of requests that percent rules give the patch.
@@ -160,7 +160,7 @@ pub(crate) struct Stage {
 }
 
 /// When a second person is asked.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Approval {
     /// Stages above this percentage begin only when somebody else than who asks for them approves.
@@ -169,7 +169,7 @@ pub(crate) struct Approval {
 }
 
 /// What becomes of the patch's requests that are in flight when the rollout is withdrawn.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnWithdraw {
     /// They are served to their end.
@@ -179,7 +179,7 @@ pub(crate) enum OnWithdraw {
 }
 
 /// What stops a rollout.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Gates {
     /// The patch's error rate against stable's.
@@ -191,7 +191,7 @@ pub(crate) struct Gates {
 }
 
 /// The patch's error rate against stable's.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErrorRateGate {
     /// By how much it may be higher.
@@ -200,7 +200,7 @@ pub(crate) struct ErrorRateGate {
 }
 
 /// The patch's latency against stable's.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LatencyGate {
     /// How many times stable's it may be, from 1.
@@ -209,7 +209,7 @@ pub(crate) struct LatencyGate {
 }
 
 /// Consistent responses among those evaluated.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConsistencyGate {
     /// How many there must be.
@@ -218,7 +218,7 @@ pub(crate) struct ConsistencyGate {
 }
 
 /// What happens when a gate fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnFail {
     /// The patch is withdrawn.

@@ -8,8 +8,8 @@ use std::fmt;
 use std::time::Duration as StdDuration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A length of time, such as `250ms`, `1m30s` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -215,6 +215,21 @@ impl FromText for HedgeAfter {
                 format!("`{text}` is neither `p95` nor a duration\nwrite p95, or a duration such as 50ms")
             }),
         }
+    }
+}
+
+// === impl Serialize ===
+
+impl Serialize for Duration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Percent {
+    /// With its sign, so that nobody takes it for a share.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}%", f64::from(self.0) / 10_000.0))
     }
 }
 

@@ -182,9 +182,14 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
         }
     }
 
+    /// Whatever it is, it is not looked at.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
     serde::forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u128 f32 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct map
-        identifier ignored_any
+        identifier
     }
 }
 

@@ -6,16 +6,11 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::names::unique;
-use super::values::{count, each, name, non_zero, not_empty, range, required, seconds, socket};
+use super::values::{count, each, name, non_zero, not_empty, range, required, room, seconds, socket};
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::rules;
 use crate::snapshot::{Forwarded, HeaderPolicy, Limits, Listener};
-
-/// A request line and a `host` header need some room.
-const LEAST_HEADER_BYTES: u64 = 1024;
-/// Each connection may make patchgate keep this much.
-const MOST_HEADER_BYTES: u64 = 16 << 20;
 
 pub(super) fn listeners(
     list: Option<&[raw::Listener]>,
@@ -67,7 +62,8 @@ fn limits(raw: Option<&raw::Limits>, at: &Path<'_>, problems: &mut Problems) -> 
     let default = raw::Limits::default();
     let raw = raw.unwrap_or(&default);
     let connections = count(raw.connections.map(u64::from), 20_000, &at.key("connections"), problems);
-    let header_bytes = header_bytes(raw, at, problems);
+    let header_bytes = raw.header_bytes.map_or(64 << 10, |size| size.0);
+    let header_bytes = room(header_bytes, &at.key("header_bytes"), "a request's head", problems);
     let header_count = count(raw.header_count.map(u64::from), 100, &at.key("header_count"), problems);
     let header_timeout = non_zero(raw.header_timeout, seconds(10), &at.key("header_timeout"), problems);
     let body_idle = non_zero(raw.body_idle_timeout, seconds(30), &at.key("body_idle_timeout"), problems);
@@ -82,16 +78,6 @@ fn limits(raw: Option<&raw::Limits>, at: &Path<'_>, problems: &mut Problems) -> 
         idle_timeout: idle?,
         streams: u32::try_from(streams?).ok()?,
     })
-}
-
-fn header_bytes(raw: &raw::Limits, at: &Path<'_>, problems: &mut Problems) -> Option<u64> {
-    let bytes = raw.header_bytes.map_or(64 << 10, |size| size.0);
-    if (LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&bytes) {
-        return Some(bytes);
-    }
-    let message = format!("a bound of {bytes} bytes for a request's head");
-    problems.at(&rules::OUT_OF_RANGE, &at.key("header_bytes"), message, "write a size from 1KiB to 16MiB");
-    None
 }
 
 fn headers(raw: Option<&raw::Headers>) -> HeaderPolicy {

@@ -3,6 +3,7 @@
 //! Each function takes a piece as written and its path, notes what is wrong with it, and returns the piece's model if
 //! nothing is. There is a whole model only if there is no error anywhere.
 
+mod admin;
 mod listener;
 mod names;
 mod rollout;
@@ -12,16 +13,15 @@ mod values;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
-use crate::model::{Admin, Model, Rollout, Store};
+use crate::model::{Admin, Model, Rollout};
 use crate::problem::{Path, Problems};
 use crate::raw::scalar::Workers;
 use crate::raw::{self, Config};
 use crate::rules;
 use crate::snapshot::Drain;
 use names::Addresses;
-use values::{non_zero, required, seconds, socket, text};
+use values::{non_zero, seconds, socket};
 
 /// Most data-plane threads.
 const MAX_WORKERS: u32 = 1024;
@@ -36,7 +36,7 @@ pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, prob
     let rollouts = self::rollouts(config.rollouts.as_deref().unwrap_or_default(), names.as_deref(), problems);
     let telemetry =
         telemetry::telemetry(config.telemetry.as_ref(), config.trace.as_ref(), &root.key("telemetry"), problems);
-    let admin = config.admin.as_ref().map(|admin| self::admin(admin, &root.key("admin"), problems));
+    let admin = config.admin.as_ref().map(|admin| admin::admin(admin, &root.key("admin"), problems));
     let health = health(config.health.as_ref(), &root.key("health"), problems);
     let drain = drain(config.drain.as_ref(), &root.key("drain"), problems);
     addresses(config, problems);
@@ -102,31 +102,6 @@ fn drain(drain: Option<&raw::Drain>, at: &Path<'_>, problems: &mut Problems) -> 
     })
 }
 
-fn admin(admin: &raw::Admin, at: &Path<'_>, problems: &mut Problems) -> Option<Admin> {
-    let address = required(&admin.address, at, "address", "write IP:PORT, such as 127.0.0.1:9901", problems)
-        .and_then(|address| socket(address, &at.key("address"), problems));
-    let help = "write { file: PATH }, or { jetstream: { url: nats://HOST:PORT, stream: NAME } }";
-    let store = required(&admin.store, at, "store", help, problems)
-        .and_then(|store| self::store(store, &at.key("store"), problems));
-    Some(Admin { address: address?, store: store? })
-}
-
-fn store(store: &raw::Store, at: &Path<'_>, problems: &mut Problems) -> Option<Store> {
-    match store {
-        raw::Store::File(path) => {
-            text(path, &at.key("file"), "the data directory", problems).map(|path| Store::File(PathBuf::from(&*path)))
-        }
-        raw::Store::Jetstream(jetstream) => {
-            let at = at.key("jetstream");
-            let url = required(&jetstream.url, &at, "url", "write nats://HOST:PORT", problems)
-                .and_then(|url| values::uri(url, "nats", &at.key("url"), problems));
-            let stream = required(&jetstream.stream, &at, "stream", "name the stream", problems)
-                .and_then(|stream| values::name(stream, &at.key("stream"), problems));
-            Some(Store::Jetstream { url: url?, stream: stream?.as_ref().to_owned() })
-        }
-    }
-}
-
 /// Each address is listened on once, whoever listens.
 fn addresses(config: &Config, problems: &mut Problems) {
     let root = Path::ROOT;
@@ -136,8 +111,11 @@ fn addresses(config: &Config, problems: &mut Problems) {
         let owner = listener.name.as_deref().map_or("a listener".to_owned(), |name| format!("listener `{name}`"));
         taken.take(listener.address.as_deref(), owner, &list.index(index).key("address"), problems);
     }
-    let admin = config.admin.as_ref().and_then(|admin| admin.address.as_deref());
-    taken.take(admin, "admin".to_owned(), &root.key("admin").key("address"), problems);
+    if let Some(admin) = &config.admin {
+        let default = Admin::default().address.to_string();
+        let address = admin.address.as_deref().unwrap_or(&default);
+        taken.take(Some(address), "admin".to_owned(), &root.key("admin").key("address"), problems);
+    }
     let health = config.health.as_ref().and_then(|health| health.address.as_deref());
     let default = SocketAddr::from(names::DEFAULT_HEALTH).to_string();
     let owner = "health".to_owned();

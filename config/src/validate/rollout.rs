@@ -67,8 +67,8 @@ fn patches(raw: &raw::Rollout, at: &Path<'_>, problems: &mut Problems) -> Option
     let form = match &raw.patches {
         None if in_short.is_empty() => {
             let help = "add `service`, `version` and `endpoints`, or `patches` for a set over several services";
-            let fields = &["service", "version", "endpoints", "pin_version", "may_mark", "patches"];
-            problems.none_of(&rules::MISSING_FIELD, at, fields, "the rollout patches nothing", help);
+            let fields = ["service", "version", "endpoints", "patches"].map(|name| at.key(name));
+            problems.none_of(&rules::MISSING_FIELD, &fields, at, "the rollout patches nothing", help);
             None
         }
         Some(_) if !in_short.is_empty() => {

@@ -18,6 +18,10 @@ const MAX_NAME: usize = 100;
 /// Longest value of a mark.
 const MAX_MARK: usize = 96;
 
+/// Least and most bytes that a client may be given room for.
+const LEAST_ROOM: u64 = 1 << 10;
+const MOST_ROOM: u64 = 16 << 20;
+
 pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -260,4 +264,14 @@ pub(super) fn count(number: Option<u64>, default: u64, at: &Path<'_>, problems: 
         }
         number => Some(number.unwrap_or(default)),
     }
+}
+
+/// A bound on bytes of a client: less has no room for a request, and each client may make patchgate keep as much.
+pub(super) fn room(bytes: u64, at: &Path<'_>, what: &str, problems: &mut Problems) -> Option<u64> {
+    if (LEAST_ROOM..=MOST_ROOM).contains(&bytes) {
+        return Some(bytes);
+    }
+    let message = format!("a bound of {bytes} bytes for {what}");
+    problems.at(&rules::OUT_OF_RANGE, at, message, "write a size from 1KiB to 16MiB");
+    None
 }
