@@ -31,8 +31,15 @@ fn check(text: &str, report: &Report) {
     }
 }
 
+/// A rollout by itself, as it is sent.
+const ROLLOUT: &str = r#"{ "name": "fix", "group": "canary", "stages": [{ "percent": "0.5%", "hold": "5m" }], "patches": [
+    { "service": "shop", "version": "v2", "endpoints": ["127.0.0.1:9002"] },
+    { "service": "cart", "version": "v7", "endpoints": ["[::1]:9003"], "pin_version": true }
+], "assign": [{ "percent": { "key": "cookie:uid" } }, { "query": { "name": "beta", "equals": "\u00e9" } }] }"#;
+
 fn texts() -> Vec<String> {
-    ["good", "risky", "bad"].into_iter().flat_map(common::fixtures).map(|path| common::read(&path)).collect()
+    let files = ["good", "risky", "bad"].into_iter().flat_map(common::fixtures).map(|path| common::read(&path));
+    files.chain([ROLLOUT.to_owned()]).collect()
 }
 
 fn mutation() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index, String)> {
