@@ -98,6 +98,7 @@ impl Task {
             for record in &records {
                 let envelope = self.fold.record(record)?;
                 self.past.note(record.sequence, &envelope);
+                self.feed.add(record, &envelope);
             }
             if records.len() < PAGE {
                 break;
@@ -109,6 +110,7 @@ impl Task {
             *seen = state;
             is_newer
         });
+        self.feed.tell(self.fold.state().sequence);
         Ok(())
     }
 

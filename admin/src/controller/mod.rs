@@ -10,6 +10,7 @@
 //! What is read is always a state whose every event is durable.
 
 mod batch;
+pub mod feed;
 mod past;
 mod world;
 
@@ -26,6 +27,7 @@ use crate::rollout::{Actor, Command, Order, Phase, Refusal, Rollout, State, due}
 use crate::store::{EventStore, MAX_BATCH_BYTES, StoreError};
 
 use batch::Batch;
+use feed::Feed;
 use past::Past;
 pub use world::World;
 
@@ -123,6 +125,7 @@ struct Task {
     observe: Arc<dyn Observe>,
     fold: Fold,
     past: Past,
+    feed: Arc<Feed>,
     node: String,
     clock: Clock,
     state: watch::Sender<Arc<State>>,
@@ -139,6 +142,8 @@ pub struct Parts {
     pub store: Arc<dyn EventStore>,
     /// Who is told of appends.
     pub observe: Arc<dyn Observe>,
+    /// Where the newest events are kept for those who follow.
+    pub feed: Arc<Feed>,
     /// This process's name in the log's clock.
     pub node: String,
     /// The time.
@@ -153,13 +158,14 @@ impl Controller {
     /// # Errors
     /// If the log cannot be read, or holds what must not be.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { store, observe, node, clock, world } = parts;
+        let Parts { store, observe, feed, node, clock, world } = parts;
         let (orders, waiting) = mpsc::channel(QUEUE);
         let mut task = Task {
             store,
             observe,
             fold: Fold::default(),
             past: Past::default(),
+            feed,
             node,
             clock,
             state: watch::Sender::default(),

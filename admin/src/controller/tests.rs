@@ -46,8 +46,14 @@ async fn start(store: Arc<dyn EventStore>) -> Running {
     let services = ["shop", "cart"].map(|name| (name.to_owned(), Millionths::ALL)).into();
     let (changes, world) = watch::channel(Arc::new(World { services, require_reason: false }));
     let counts = Arc::new(Counts::default());
-    let parts =
-        Parts { store, observe: counts.clone(), node: "test".into(), clock: Clock::starting_at(1_000_000), world };
+    let parts = Parts {
+        store,
+        observe: counts.clone(),
+        feed: Arc::default(),
+        node: "test".into(),
+        clock: Clock::starting_at(1_000_000),
+        world,
+    };
     Running { controller: Controller::start(parts).await.unwrap(), counts, _world: changes }
 }
 
@@ -108,6 +114,7 @@ async fn holds_pass_by_the_clock_and_go_on_after_a_restart_where_the_log_says() 
     let parts = Parts {
         store: store.clone(),
         observe: Arc::new(Counts::default()),
+        feed: Arc::default(),
         node: "test".into(),
         clock: Clock::starting_at(at),
         world,
@@ -280,7 +287,14 @@ async fn a_log_with_an_event_that_cannot_be_stops_the_start_and_names_it() {
     store.append(2, vec![crate::rollout::codec::encode(&last).into()]).await;
     let (_changes, world) = watch::channel(Arc::default());
     let parts =
-        Parts { store, observe: Arc::new(Counts::default()), node: "test".into(), clock: Clock::starting_at(0), world };
+        Parts {
+            store,
+            observe: Arc::new(Counts::default()),
+            feed: Arc::default(),
+            node: "test".into(),
+            clock: Clock::starting_at(0),
+            world,
+        };
     let error = Controller::start(parts).await.unwrap_err().to_string();
     assert!(error.starts_with("event 3 of the log: R3: `resumed` of `fix`, which is canary"), "{error}");
 }

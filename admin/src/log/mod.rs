@@ -3,7 +3,9 @@
 mod at;
 mod fold;
 mod proof;
+mod verify;
 
 pub use at::{Exposure, at};
 pub use fold::{Fault, Fold};
 pub use proof::Proof;
+pub use verify::{Observe, Verifier, VerifyError};
