@@ -16,3 +16,4 @@ pub mod projection;
 pub mod rollout;
 pub mod store;
 pub mod time;
+pub mod tokens;
