@@ -11,7 +11,8 @@
 //! 9. [`capture`] reads the mark in the response;
 //! 10. [`telemetry`] records it all, once, at the end.
 //!
-//! [`server`] ties the workers together, [`stack`] is the way itself in one function.
+//! [`server`] ties the workers together, [`stack`] is the way itself in one function. What the control plane asks of
+//! the data plane is beside the way: [`explain`] tells what would become of a request.
 
 #[cfg(panic = "abort")]
 compile_error!("patchgate answers a request whose task panics with 500: build with panic = \"unwind\"");
@@ -60,3 +61,6 @@ mod capture;
 
 // 10 telemetry
 pub mod telemetry;
+
+// Beside the way
+pub mod explain;

@@ -19,9 +19,10 @@ use crate::deadline::Deadlines;
 use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
 use crate::rollout::Track;
+use crate::rollout::follow::Thresholds;
 use crate::telemetry::WorkerTelemetry;
 use crate::telemetry::metrics::{Series, SeriesKey};
-use crate::trust::{SpanId, Threshold, TraceId};
+use crate::trust::{SpanId, TraceId};
 use crate::upstream::{Pool, Upstreams};
 
 /// A worker's own state. Lives in an `Rc`: nothing here crosses threads.
@@ -64,10 +65,7 @@ struct Stop {
 #[derive(Debug)]
 pub(crate) struct WorkerSnapshot {
     pub(crate) config: Arc<Snapshot>,
-    /// For canary, control and marked requests.
-    pub(crate) canary_threshold: Option<Threshold>,
-    /// For traces that begin here.
-    pub(crate) default_threshold: Option<Threshold>,
+    pub(crate) thresholds: Thresholds,
     backends: Vec<BackendState>,
 }
 
@@ -246,13 +244,7 @@ impl WorkerSnapshot {
                 series: Default::default(),
             })
             .collect();
-        let telemetry = &config.telemetry;
-        Self {
-            canary_threshold: Threshold::from_probability(telemetry.sample_canary),
-            default_threshold: Threshold::from_probability(telemetry.sample_default),
-            config,
-            backends,
-        }
+        Self { thresholds: Thresholds::of(&config.telemetry), config, backends }
     }
 
     /// The mark of a hot-fix backend as `tracestate` of its responses; `None` for a stable one.

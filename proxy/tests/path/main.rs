@@ -4,6 +4,7 @@
 
 mod bodies;
 mod capture;
+mod explain;
 mod faults;
 mod h2;
 mod headers;
@@ -66,6 +67,30 @@ rollouts:
 {more}
 "#
         ))
+    }
+
+    /// As [`with`](Self::with), and the hot-fix is given to whoever sends `x-beta: 1`; nothing is sampled by chance.
+    fn edge(stable: SocketAddr, hot_fix: SocketAddr, listener: &str) -> Self {
+        Self::start(&format!(
+            r#"
+listeners: [{{ name: web, address: "127.0.0.1:0", {listener} }}]
+services:
+  - {{ name: shop, routes: [{{ path_prefix: / }}], stable: {{ version: v1, endpoints: ["{stable}"] }} }}
+rollouts:
+  - name: fix
+    service: shop
+    version: v2
+    group: lane
+    endpoints: ["{hot_fix}"]
+    assign: [{{ header: {{ name: x-beta, equals: "1" }} }}]
+telemetry: {{ sampling: {{ default: 0 }} }}
+"#
+        ))
+    }
+
+    /// The snapshot in force.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.proxy.as_ref().expect("it runs").snapshot()
     }
 
     /// One service without a hot-fix.
