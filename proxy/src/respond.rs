@@ -110,6 +110,7 @@ fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<Respon
     let contender = match error {
         ProxyError::ConnectTimeout | ProxyError::FirstByteTimeout | ProxyError::TotalTimeout => Contender::Timeout,
         ProxyError::Draining => Contender::Drain,
+        ProxyError::Withdrawn => Contender::Withdrawn,
         ProxyError::Panicked => Contender::Panic,
         _ => Contender::Local,
     };

@@ -69,6 +69,9 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
         facts.user_agent = headers.get(USER_AGENT).cloned();
     }
     drop(facts);
+    if let Some(in_flight) = call.exchange.snapshot.backend(backend).canary() {
+        *call.exchange.canary.borrow_mut() = Some(in_flight.enter(&call.exchange));
+    }
     Ok(call.advance(|routed| Decided { admitted: routed.admitted, service: routed.route.service, backend, fallback }))
 }
 

@@ -31,7 +31,7 @@ use access::AccessLog;
 use channel::{Channel, ChannelCounts, Chunk, Sender};
 use decide::{Exported, Sampling, decide};
 use exporter::{Exporter, Target};
-use metrics::{Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
+use metrics::{CanaryCounts, Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
 use span::Ending;
 
 /// Spans after which a worker hands its chunk over.
@@ -188,6 +188,7 @@ impl Pending {
 
 impl Drop for WorkerTelemetry {
     fn drop(&mut self) {
+        self.metrics.ended(self.index);
         self.flush();
     }
 }
@@ -224,6 +225,20 @@ impl WorkerTelemetry {
 
     pub(crate) fn response_mark(&self, result: &str) {
         self.counters.add_as(Count::ResponseMarks, result);
+    }
+
+    /// The counts of a rollout's canary requests, and this worker's index in them.
+    pub(crate) fn canary(&self, rollout: &str) -> (Arc<CanaryCounts>, usize) {
+        (self.metrics.canary_counts(rollout), self.index)
+    }
+
+    /// This worker serves from a snapshot of this revision from now on.
+    pub(crate) fn serves(&self, revision: u64) {
+        self.metrics.serves(self.index, revision);
+    }
+
+    pub(crate) fn withdrawn(&self, outcome: &str) {
+        self.counters.add_as(Count::Withdrawn, outcome);
     }
 
     pub(crate) fn fell_back(&self) {
@@ -351,6 +366,7 @@ fn cause_of(winner: Contender) -> Cause {
         Contender::Timeout => Cause::Timeout,
         Contender::Panic => Cause::Panic,
         Contender::Drain => Cause::Drain,
+        Contender::Withdrawn => Cause::Withdrawn,
         Contender::ClientGone => Cause::Disconnect,
         Contender::Attempt(_) | Contender::Local | Contender::Reclaimed => Cause::Error,
     }

@@ -12,6 +12,7 @@ mod limits;
 mod listeners;
 mod retry;
 mod trust;
+mod withdraw;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use patchgate_config::compile;
 use patchgate_config::load::from_text;
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::snapshot::Snapshot;
+use patchgate_proxy::handle::Handle;
 use patchgate_proxy::server::Proxy;
 use patchgate_proxy::telemetry::Telemetry;
 use patchgate_proxy::telemetry::metrics::{Count, FAMILIES};
@@ -40,8 +42,12 @@ struct Running {
 
 /// The snapshot of a configuration.
 fn snapshot(config: &str) -> Arc<Snapshot> {
+    snapshot_of(config, 1)
+}
+
+fn snapshot_of(config: &str, revision: u64) -> Arc<Snapshot> {
     let loaded = from_text("test.yaml", config, &|_| None).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(compile(&loaded.model, &RolloutTable::from_model(&loaded.model), 1))
+    Arc::new(compile(&loaded.model, &RolloutTable::from_model(&loaded.model), revision))
 }
 
 impl Running {
@@ -96,6 +102,19 @@ telemetry: {{ sampling: {{ default: 0 }} }}
     /// One service without a hot-fix.
     fn plain(stable: SocketAddr) -> Self {
         Self::with(stable, stable, "", "")
+    }
+
+    /// Serves another configuration, as this revision.
+    fn apply(&mut self, config: &str, revision: u64) {
+        let next = snapshot_of(config, revision);
+        let proxy = self.proxy.as_mut().expect("it runs");
+        let prepared = proxy.prepare(&next).unwrap_or_else(|error| panic!("{error}"));
+        proxy.apply(next, prepared);
+    }
+
+    /// The control plane's hold on it.
+    fn handle(&self) -> Handle {
+        self.proxy.as_ref().expect("it runs").handle()
     }
 
     fn address(&self) -> SocketAddr {
