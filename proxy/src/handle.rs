@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commands::Command;
 use crate::telemetry::metrics::{Canary, Metrics};
+use crate::telemetry::traffic::Traffic;
 use crate::withdraw::Cut;
 
 /// See the module.
@@ -38,6 +39,12 @@ impl Handle {
     #[must_use]
     pub fn canary(&self, rollout: &str) -> Canary {
         self.metrics.canary(rollout)
+    }
+
+    /// Traffic so far; two reads and [`Traffic::since`] tell what happened between them.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.metrics.traffic()
     }
 
     /// Ends what is in flight on the rollout's hot-fix backend, on whatever snapshot: requests without an answer get

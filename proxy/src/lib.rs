@@ -13,7 +13,7 @@
 //!
 //! [`server`] ties the workers together, [`stack`] is the way itself in one function. What the control plane asks of
 //! the data plane is beside the way: [`explain`] tells what would become of a request, [`handle`] looks at those in
-//! flight and cuts a canary off.
+//! flight and cuts a canary off, [`preview`] tells what a change would move.
 
 #[cfg(panic = "abort")]
 compile_error!("patchgate answers a request whose task panics with 500: build with panic = \"unwind\"");
@@ -68,3 +68,4 @@ pub mod telemetry;
 
 // Beside the way
 pub mod explain;
+pub mod preview;

@@ -97,6 +97,21 @@ impl Track {
 }
 
 impl Reason {
+    /// All reasons, in the order of their index.
+    pub const ALL: [Self; 11] = [
+        Self::Default,
+        Self::ForceStable,
+        Self::Mark,
+        Self::MarkOfAnotherService,
+        Self::MarkVersionPinned,
+        Self::RuleHeader,
+        Self::RuleCookie,
+        Self::RuleQuery,
+        Self::RuleAddress,
+        Self::Percent,
+        Self::Control,
+    ];
+
     /// The stable code in spans, logs and `explain`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -12,6 +12,7 @@ mod grpc;
 pub mod metrics;
 pub mod otlp;
 mod span;
+pub mod traffic;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -276,7 +277,7 @@ impl WorkerTelemetry {
         let duration = now.duration_since(exchange.started);
         let facts = exchange.facts.borrow();
         self.count(exchange, &facts, finish);
-        let series = self.observe(exchange, &facts, duration);
+        let series = self.observe(exchange, &facts, finish, duration);
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
         let wall = SystemTime::now();
@@ -316,7 +317,13 @@ impl WorkerTelemetry {
         }
     }
 
-    fn observe<'a>(&self, exchange: &'a Exchange, facts: &Facts, duration: Duration) -> Option<&'a Series> {
+    fn observe<'a>(
+        &self,
+        exchange: &'a Exchange,
+        facts: &Facts,
+        finish: Finish,
+        duration: Duration,
+    ) -> Option<&'a Series> {
         let decision = facts.decision?;
         let backend = facts.served_by.unwrap_or(decision.backend);
         // A patch's request that stable served says nothing about the patch.
@@ -324,7 +331,12 @@ impl WorkerTelemetry {
         let series = exchange.snapshot.series(exchange.worker(), backend, track);
         let shard = series.shard(self.index);
         // A client that left before an answer: 499, as others have it.
-        shard.finish(facts.status.map_or(499, |status| status.as_u16()), duration);
+        let status = facts.status.map_or(499, |status| status.as_u16());
+        shard.finish(status, duration);
+        shard.decided(decision.reason);
+        if matches!(finish, Finish::Broken | Finish::TimedOut) && status < 500 {
+            shard.broke();
+        }
         for sent in &facts.sent {
             if let Some(headers_at) = sent.headers_at {
                 shard.attempt(headers_at.duration_since(sent.started));

@@ -237,6 +237,9 @@ fn a_body_under_way_breaks_off_visibly() {
         gateway.stop();
         assert_eq!((gateway.count(Count::Finished, "broken"), gateway.sum(Count::Finished)), (1, 1));
         assert_eq!(gateway.count(Count::Withdrawn, "broken"), 1);
+        let traffic = gateway.telemetry.metrics.traffic();
+        let (_, sums) = traffic.rows.iter().find(|(key, _)| key.track == "canary").unwrap();
+        assert_eq!((sums.requests, sums.errors), (1, 1), "a whole answer it was not");
         let told = spans.spans();
         let attempt = told.iter().find(|span| span.kind == 3).unwrap();
         assert_eq!(attributes(attempt)["error.type"], "withdrawn");

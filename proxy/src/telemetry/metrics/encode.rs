@@ -156,7 +156,7 @@ impl Scrape {
 }
 
 impl Metrics {
-    pub(super) fn all_series(&self) -> Vec<Arc<Series>> {
+    pub(in crate::telemetry) fn all_series(&self) -> Vec<Arc<Series>> {
         let series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         series.values().cloned().collect()
     }
