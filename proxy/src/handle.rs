@@ -2,12 +2,16 @@
 //!
 //! Cheap to clone. It keeps no worker alive: after a drain it sees what was counted last, and a cut finds nothing.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use patchgate_config::snapshot::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::commands::Command;
+use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::{Canary, Metrics};
+use crate::telemetry::recent::{Recent, RecentDecision};
 use crate::telemetry::traffic::Traffic;
 use crate::withdraw::Cut;
 
@@ -16,11 +20,36 @@ use crate::withdraw::Cut;
 pub struct Handle {
     commands: Arc<[mpsc::WeakUnboundedSender<Command>]>,
     metrics: Arc<Metrics>,
+    recent: Arc<Recent>,
+    history: Arc<Mutex<VecDeque<Arc<Snapshot>>>>,
 }
 
+/// Snapshots that are kept for the names of what was served by them.
+const KEPT: usize = 16;
+
 impl Handle {
-    pub(crate) fn new(commands: Arc<[mpsc::WeakUnboundedSender<Command>]>, metrics: Arc<Metrics>) -> Self {
-        Self { commands, metrics }
+    pub(crate) fn new(commands: Arc<[mpsc::WeakUnboundedSender<Command>]>, telemetry: &Telemetry) -> Self {
+        let (metrics, recent) = (Arc::clone(&telemetry.metrics), Arc::clone(&telemetry.recent));
+        Self { commands, metrics, recent, history: Arc::default() }
+    }
+
+    /// Keeps a snapshot that is published.
+    pub(crate) fn published(&self, snapshot: &Arc<Snapshot>) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if history.len() == KEPT {
+            history.pop_front();
+        }
+        history.push_back(Arc::clone(snapshot));
+    }
+
+    /// What is still known of the requests of a trace, newest first: each worker keeps its last 1,024. A trace that
+    /// comes by several times, as on its way through several services, has as many.
+    #[must_use]
+    pub fn recent(&self, trace_id: u128) -> Vec<RecentDecision> {
+        let found = self.recent.find(trace_id);
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = |revision| history.iter().find(|snapshot| snapshot.revision == revision);
+        found.iter().map(|record| record.resolve(kept(record.revision).map(|snapshot| &**snapshot))).collect()
     }
 
     /// The least revision that a worker serves new requests from; 0 while one has none yet, or when all have ended.

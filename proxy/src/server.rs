@@ -92,7 +92,8 @@ impl Proxy {
             .map(|index| spawn(index, &reader, telemetry, &panics).map_err(ServeError::Worker))
             .collect::<Result<Vec<_>, _>>()?;
         let commands = workers.iter().map(|worker| worker.commands.downgrade()).collect();
-        let handle = Handle::new(commands, Arc::clone(&telemetry.metrics));
+        let handle = Handle::new(commands, telemetry);
+        handle.published(&snapshot);
         let mut proxy = Self { workers, publisher, listening: Vec::new(), handle, panics };
         proxy.serve(Prepared { opened, closed: Vec::new() });
         Ok(proxy)
@@ -144,6 +145,7 @@ impl Proxy {
                 listening.listener = Arc::clone(new);
             }
         }
+        self.handle.published(&next);
         self.publisher.publish(next);
         self.tell(|| Command::Refresh);
         self.serve(prepared);

@@ -1,6 +1,6 @@
 //! What is recorded of a request, and where it goes.
 //!
-//! One call at a request's end: metrics always, spans and access log only for what [`decide`](decide::decide) exports.
+//! One call at a request's end: metrics and the decision's record always, spans and access log only for what [`decide`](decide::decide) exports.
 //! Nothing is built, formatted or allocated for a request that is not exported.
 
 pub mod access;
@@ -11,6 +11,7 @@ mod exporter;
 mod grpc;
 pub mod metrics;
 pub mod otlp;
+pub mod recent;
 mod span;
 pub mod traffic;
 
@@ -33,6 +34,7 @@ use channel::{Channel, ChannelCounts, Chunk, Sender};
 use decide::{Exported, Sampling, decide};
 use exporter::{Exporter, Target};
 use metrics::{CanaryCounts, Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
+use recent::{Recent, Record, Writer};
 use span::Ending;
 
 /// Spans after which a worker hands its chunk over.
@@ -46,6 +48,8 @@ const CHUNK_AGE: Duration = Duration::from_millis(200);
 pub struct Telemetry {
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
+    /// The last decisions of each worker.
+    pub recent: Arc<Recent>,
     senders: Mutex<Option<[Sender; 2]>>,
     exporters: Mutex<Vec<Exporter>>,
     access: Mutex<Option<(AccessLog, oneshot::Receiver<()>)>>,
@@ -57,6 +61,7 @@ pub struct WorkerTelemetry {
     index: usize,
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
+    recent: Writer,
     access: AccessLog,
     pending: Rc<Pending>,
 }
@@ -86,6 +91,7 @@ impl Telemetry {
         ];
         let telemetry = Arc::new(Self {
             metrics: Metrics::new(workers, counts),
+            recent: Arc::new(Recent::new(workers)),
             senders: Mutex::new(Some([normal, canary])),
             exporters: Mutex::new(exporters),
             access: Mutex::new(Some(AccessLog::start()?)),
@@ -117,6 +123,7 @@ impl Telemetry {
         WorkerSeed {
             index,
             metrics: Arc::clone(&self.metrics),
+            recent: self.recent.writer(index),
             access: access.as_ref().map(|(log, _)| log.clone()).expect("workers are made before the shutdown"),
             senders: senders.clone().expect("workers are made before the shutdown"),
         }
@@ -146,6 +153,7 @@ impl Telemetry {
 pub struct WorkerSeed {
     index: usize,
     metrics: Arc<Metrics>,
+    recent: Writer,
     access: AccessLog,
     senders: [Sender; 2],
 }
@@ -160,6 +168,7 @@ impl WorkerSeed {
             index: self.index,
             counters: self.metrics.worker(self.index),
             metrics: self.metrics,
+            recent: self.recent,
             access: self.access,
             pending,
         }
@@ -278,6 +287,7 @@ impl WorkerTelemetry {
         let facts = exchange.facts.borrow();
         self.count(exchange, &facts, finish);
         let series = self.observe(exchange, &facts, finish, duration);
+        self.recent.write(&Record::of(exchange, &facts, now));
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
         let wall = SystemTime::now();

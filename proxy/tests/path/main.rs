@@ -10,6 +10,7 @@ mod h2;
 mod headers;
 mod limits;
 mod listeners;
+mod recent;
 mod retry;
 mod trust;
 mod withdraw;
