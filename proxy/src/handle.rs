@@ -9,6 +9,7 @@ use patchgate_config::snapshot::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::commands::Command;
+use crate::panics::{PanicPool, PanicReport};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::{Canary, Metrics};
 use crate::telemetry::recent::{Recent, RecentDecision};
@@ -21,6 +22,7 @@ pub struct Handle {
     commands: Arc<[mpsc::WeakUnboundedSender<Command>]>,
     metrics: Arc<Metrics>,
     recent: Arc<Recent>,
+    panics: Arc<PanicPool>,
     history: Arc<Mutex<VecDeque<Arc<Snapshot>>>>,
 }
 
@@ -28,9 +30,13 @@ pub struct Handle {
 const KEPT: usize = 16;
 
 impl Handle {
-    pub(crate) fn new(commands: Arc<[mpsc::WeakUnboundedSender<Command>]>, telemetry: &Telemetry) -> Self {
+    pub(crate) fn new(
+        commands: Arc<[mpsc::WeakUnboundedSender<Command>]>,
+        telemetry: &Telemetry,
+        panics: &Arc<PanicPool>,
+    ) -> Self {
         let (metrics, recent) = (Arc::clone(&telemetry.metrics), Arc::clone(&telemetry.recent));
-        Self { commands, metrics, recent, history: Arc::default() }
+        Self { commands, metrics, recent, panics: Arc::clone(panics), history: Arc::default() }
     }
 
     /// Keeps a snapshot that is published.
@@ -74,6 +80,12 @@ impl Handle {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.metrics.traffic()
+    }
+
+    /// The last panics in requests' tasks, newest first.
+    #[must_use]
+    pub fn panics(&self) -> Vec<PanicReport> {
+        self.panics.recent()
     }
 
     /// Ends what is in flight on the rollout's hot-fix backend, on whatever snapshot: requests without an answer get

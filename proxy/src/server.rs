@@ -92,7 +92,7 @@ impl Proxy {
             .map(|index| spawn(index, &reader, telemetry, &panics).map_err(ServeError::Worker))
             .collect::<Result<Vec<_>, _>>()?;
         let commands = workers.iter().map(|worker| worker.commands.downgrade()).collect();
-        let handle = Handle::new(commands, telemetry);
+        let handle = Handle::new(commands, telemetry, &panics);
         handle.published(&snapshot);
         let mut proxy = Self { workers, publisher, listening: Vec::new(), handle, panics };
         proxy.serve(Prepared { opened, closed: Vec::new() });
