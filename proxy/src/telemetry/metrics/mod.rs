@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use canary::{Canary, CanaryCounts};
-pub use control::{Control, DurationSums, Durations, TO_ZERO_BOUNDS};
+pub use control::{APPEND_BOUNDS, Control, DurationSums, Durations, LiveRollout, TO_ZERO_BOUNDS};
 pub use counters::{Count, Counters, FAMILIES, Family};
 pub use encode::CONTENT_TYPE;
 pub use series::{BOUNDS, ExemplarOf, HistogramSum, Series, SeriesKey, Shard};

@@ -1,9 +1,10 @@
 //! The scrape: OpenMetrics text by `prometheus-client`, from the merged shards.
 
+mod control;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
@@ -11,7 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{BOUNDS, Count, Durations, FAMILIES, HistogramSum, Metrics, Series};
+use super::{BOUNDS, Count, FAMILIES, HistogramSum, Metrics, Series};
 
 /// `content-type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -60,7 +61,7 @@ impl Collector for Scrape {
             Series::client,
         )?;
         self.spans(&mut encoder)?;
-        self.control(&mut encoder)
+        control::encode(&self.0, &mut encoder)
     }
 }
 
@@ -115,44 +116,6 @@ impl Scrape {
         }
         Ok(())
     }
-
-    fn control(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let control = &self.0.control;
-        let revision = control.snapshot_revision.load(Ordering::Relaxed);
-        gauge(encoder, "patchgate_snapshot_revision", "Revision of the snapshot in force", revision as i64)?;
-        let applied = self.0.applied_revision() as i64;
-        gauge(encoder, "patchgate_snapshot_applied_revision", "Least revision that a worker serves from", applied)?;
-        gauge(
-            encoder,
-            "patchgate_config_last_reload_successful",
-            "Whether the last configuration was applied",
-            control.last_reload_successful.load(Ordering::Relaxed),
-        )?;
-        gauge(
-            encoder,
-            "patchgate_config_last_reload_success_timestamp_seconds",
-            "When the last configuration was applied",
-            control.last_reload_seconds.load(Ordering::Relaxed) as i64,
-        )?;
-        let mut metric = encoder.encode_descriptor(
-            "patchgate_config_reloads",
-            "Configurations by outcome",
-            None,
-            MetricType::Counter,
-        )?;
-        for (result, count) in [("applied", &control.reloads_applied), ("rejected", &control.reloads_rejected)] {
-            let count = count.load(Ordering::Relaxed);
-            metric.encode_family(&[("result", result)])?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
-        }
-        control_durations(
-            encoder,
-            "patchgate_time_to_zero_canary_seconds",
-            "From a withdrawal to the end of the last canary request",
-            &control.time_to_zero_canary,
-        )?;
-        let mut info = encoder.encode_descriptor("patchgate_build", "The running build", None, MetricType::Info)?;
-        info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
-    }
 }
 
 impl Metrics {
@@ -196,19 +159,6 @@ fn encode_histogram(mut metric: MetricEncoder<'_>, sum: &HistogramSum) -> fmt::R
     let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(sum.buckets).collect();
     metric.encode_histogram::<NoLabelSet>(sum.sum, sum.count, &buckets, None)
-}
-
-fn control_durations(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    durations: &Durations,
-) -> fmt::Result {
-    let sums = durations.read();
-    let bounds = durations.bounds().iter().copied().chain([f64::INFINITY]);
-    let buckets: Vec<(f64, u64)> = bounds.zip(sums.buckets).collect();
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    metric.encode_histogram::<NoLabelSet>(sums.sum, sums.count, &buckets, None)
 }
 
 /// Adds exemplars to the bucket lines of one histogram. The encoder makes them for its own histogram types only, so
