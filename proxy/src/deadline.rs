@@ -69,11 +69,7 @@ impl Deadlines {
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
             let Some(at) = slot.at else { continue };
             if at <= now {
-                slot.at = None;
-                slot.passed = true;
-                if let Some(waker) = slot.waker.take() {
-                    waker.wake();
-                }
+                slot.pass();
             } else if earliest.is_none_or(|earliest| at < earliest) {
                 earliest = Some(at);
             }
@@ -84,11 +80,7 @@ impl Deadlines {
     /// Has every deadline pass now.
     pub(crate) fn pass_all(&self) {
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
-            slot.at = None;
-            slot.passed = true;
-            if let Some(waker) = slot.waker.take() {
-                waker.wake();
-            }
+            slot.pass();
         }
     }
 
@@ -100,9 +92,26 @@ impl Deadlines {
     }
 }
 
+impl Slot {
+    fn pass(&mut self) {
+        self.at = None;
+        self.passed = true;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 // === impl Deadline ===
 
 impl Deadline {
+    /// Has the deadline pass now.
+    pub(crate) fn pass(&self) {
+        if let Some(slot) = self.deadlines.slots.borrow_mut().get_mut(self.key) {
+            slot.pass();
+        }
+    }
+
     /// Replaces the deadline.
     pub(crate) fn set(&self, at: Instant) {
         if let Some(slot) = self.deadlines.slots.borrow_mut().get_mut(self.key) {

@@ -73,6 +73,9 @@ pub(crate) enum ProxyError {
     /// The time to drain was over before a backend answered.
     #[error("the gateway is stopping")]
     Draining,
+    /// The patch was withdrawn before its backend answered.
+    #[error("the version that was asked is withdrawn")]
+    Withdrawn,
     /// The winner of the commit gave its permit up without an answer.
     #[error("an answer was given up")]
     Abandoned,
@@ -105,6 +108,7 @@ impl ProxyError {
             Self::TotalTimeout => "total_timeout",
             Self::BodyBroken => "request_body_broken",
             Self::Draining => "draining",
+            Self::Withdrawn => "withdrawn",
             Self::Abandoned => "abandoned",
             Self::Panicked => "panic",
         }
@@ -125,7 +129,7 @@ impl ProxyError {
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::ConnectFailed | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectFailed | Self::Draining | Self::Withdrawn => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamReset | Self::UpstreamMalformed | Self::UpstreamSwitched | Self::Abandoned => {
                 StatusCode::BAD_GATEWAY
             }
@@ -156,7 +160,7 @@ impl ProxyError {
             | Self::UpstreamSwitched
             | Self::FirstByteTimeout
             | Self::TotalTimeout => Origin::Upstream,
-            Self::Draining | Self::Abandoned | Self::Panicked => Origin::Internal,
+            Self::Draining | Self::Withdrawn | Self::Abandoned | Self::Panicked => Origin::Internal,
         }
     }
 

@@ -19,6 +19,7 @@ use crate::error::ProxyError;
 use crate::rollout::Decision;
 use crate::trust::{Flags, SpanId, TraceId, TraceParent};
 use crate::upstream::Lease;
+use crate::withdraw::Place;
 use crate::worker::{Worker, WorkerSnapshot};
 
 /// A request in progress.
@@ -34,6 +35,10 @@ pub(crate) struct Exchange {
     pub(crate) upload: Upload,
     pub(crate) download: Download,
     pub(crate) facts: RefCell<Facts>,
+    /// Its place among the canary requests in flight, while it is with a hot-fix backend.
+    pub(crate) canary: RefCell<Option<Place>>,
+    /// The patch that it is with was withdrawn before it was answered.
+    pub(crate) withdrawn: Cell<bool>,
     finished: Cell<bool>,
 }
 
@@ -120,12 +125,23 @@ pub(crate) struct ResponseMark {
 pub(crate) enum Finish {
     /// The whole response was handed on.
     Complete,
-    /// The backend's body broke off; the client was made to see it.
+    /// The backend's body broke off, or was broken off with its patch withdrawn; the client was made to see it.
     Broken,
     /// The response body took too long; the client was made to see it.
     TimedOut,
     /// The client left.
     ClientGone,
+}
+
+/// What a withdrawal found of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Withdrawn {
+    /// It had no answer.
+    Unanswered,
+    /// Its response body was under way.
+    Broken,
+    /// It needs nothing.
+    Ended,
 }
 
 impl Finish {
@@ -183,6 +199,8 @@ impl Exchange {
             upload: Upload::default(),
             download: Download::default(),
             facts: RefCell::new(facts),
+            canary: RefCell::new(None),
+            withdrawn: Cell::new(false),
             finished: Cell::new(false),
             connection,
         })
@@ -216,6 +234,33 @@ impl Exchange {
         let traffic = &self.connection.traffic;
         traffic.in_flight.set(traffic.in_flight.get() - 1);
         self.worker().telemetry.finish(self, finish);
+        self.canary.take();
+    }
+
+    /// Ends the request because its patch is withdrawn: one without an answer by whoever works on it, one whose body
+    /// is under way here, so that its client sees it break off.
+    pub(crate) fn withdraw(&self) -> Withdrawn {
+        match self.guard.winner() {
+            _ if self.finished.get() => Withdrawn::Ended,
+            None => {
+                self.withdrawn.set(true);
+                self.deadline.pass();
+                Withdrawn::Unanswered
+            }
+            Some(Contender::Attempt(attempt)) => {
+                self.download.lease.take();
+                if let Some(sent) = self.facts.borrow_mut().sent.get_mut(usize::from(attempt)) {
+                    sent.error = Some(ProxyError::Withdrawn.code());
+                }
+                self.worker().telemetry.withdrawn("broken");
+                self.finish(Finish::Broken);
+                // The body looks after its connection, and finds it taken.
+                self.deadline.pass();
+                Withdrawn::Broken
+            }
+            // An answer of our own is not the patch's.
+            Some(_) => Withdrawn::Ended,
+        }
     }
 }
 

@@ -11,15 +11,19 @@
 //! 9. [`capture`] reads the mark in the response;
 //! 10. [`telemetry`] records it all, once, at the end.
 //!
-//! [`server`] ties the workers together, [`stack`] is the way itself in one function.
+//! [`server`] ties the workers together, [`stack`] is the way itself in one function. What the control plane asks of
+//! the data plane is beside the way: [`explain`] tells what would become of a request, [`handle`] looks at those in
+//! flight and cuts a canary off, [`preview`] tells what a change would move.
 
 #[cfg(panic = "abort")]
 compile_error!("patchgate answers a request whose task panics with 500: build with panic = \"unwind\"");
 
+pub mod handle;
 pub mod server;
 mod stack;
 
 mod call;
+mod commands;
 mod deadline;
 mod error;
 mod exchange;
@@ -54,9 +58,14 @@ mod forward;
 
 // 8 commit
 pub mod commit;
+pub mod withdraw;
 
 // 9 capture
 mod capture;
 
 // 10 telemetry
 pub mod telemetry;
+
+// Beside the way
+pub mod explain;
+pub mod preview;

@@ -21,7 +21,7 @@ use crate::connection::Inbound;
 use crate::error::{Origin, ProxyError};
 use crate::exchange::Exchange;
 use crate::forward::headers::REQUEST_ID;
-use crate::panics::{self, PanickedRequest};
+use crate::panics::{self, PanickedAttempt, PanickedDecision, PanickedRequest};
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +110,7 @@ fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<Respon
     let contender = match error {
         ProxyError::ConnectTimeout | ProxyError::FirstByteTimeout | ProxyError::TotalTimeout => Contender::Timeout,
         ProxyError::Draining => Contender::Drain,
+        ProxyError::Withdrawn => Contender::Withdrawn,
         ProxyError::Panicked => Contender::Panic,
         _ => Contender::Local,
     };
@@ -146,10 +147,24 @@ fn note_panic(exchange: &Exchange) {
     exchange.worker().telemetry.panicked();
     // The panic may have struck while the facts were being changed.
     let Ok(facts) = exchange.facts.try_borrow() else { return };
+    let config = &exchange.snapshot.config;
+    let attempts = facts.sent.iter().map(|sent| PanickedAttempt {
+        backend: config.backend(sent.backend).name.to_string(),
+        endpoint: sent.endpoint.to_string(),
+        status: sent.status.map(|status| status.as_u16()),
+        error: sent.error,
+    });
     exchange.worker().panics.keep(PanickedRequest {
         request_line: format!("{} {} {:?}", facts.method, facts.uri, facts.version),
-        decision: facts.decision.as_ref().map(|decision| decision.reason.as_str()),
-        attempts: facts.sent.len(),
-        trace_id: format!("{:032x}", facts.trace.id.get()),
+        decision: facts.decision.map(|decision| PanickedDecision {
+            track: decision.track.as_str(),
+            reason: decision.reason.as_str(),
+            rollout: decision.rollout.map(|id| config.rollout(id).name.to_string()),
+            backend: config.backend(decision.backend).name.to_string(),
+        }),
+        attempts: attempts.collect(),
+        trace_id: facts.trace.id.to_string(),
+        span_id: facts.trace.span.to_string(),
+        request_id: facts.request_id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned),
     });
 }

@@ -4,25 +4,21 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use patchgate_config::publish::{Publisher, Reader};
 use patchgate_config::snapshot::{Listener, Snapshot};
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::listener::{BoundListener, accept, key};
+use crate::commands::{Command, work};
+use crate::handle::Handle;
+use crate::listener::{BoundListener, key};
 use crate::panics::PanicPool;
-use crate::stack::stack;
 use crate::telemetry::Telemetry;
 use crate::worker::Worker;
-
-/// Between two looks at idle upstream connections.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Events that a worker handles before it asks the kernel for more: few, so that accepts and reads stay fair.
 const EVENT_INTERVAL: u32 = 61;
@@ -33,6 +29,7 @@ pub struct Proxy {
     workers: Vec<WorkerHandle>,
     publisher: Publisher,
     listening: Vec<Listening>,
+    handle: Handle,
     /// Panics in requests' tasks.
     pub panics: Arc<PanicPool>,
 }
@@ -50,20 +47,6 @@ pub struct Listening {
 struct WorkerHandle {
     commands: mpsc::UnboundedSender<Command>,
     thread: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-enum Command {
-    Listen(BoundListener),
-    Close {
-        listener: String,
-    },
-    /// A new snapshot is published: take it now, not at the next request.
-    Refresh,
-    Drain {
-        timeout: Duration,
-        done: oneshot::Sender<()>,
-    },
 }
 
 /// Why a data plane could not start or follow a configuration.
@@ -103,13 +86,15 @@ impl Proxy {
         check_descriptors(&snapshot);
         let (publisher, reader) = patchgate_config::publish::channel(Arc::clone(&snapshot));
         let panics = Arc::new(PanicPool::default());
-        let mut proxy = Self { workers: Vec::new(), publisher, listening: Vec::new(), panics };
         let opened =
             snapshot.listeners.iter().map(|listener| open(listener, workers, true)).collect::<Result<Vec<_>, _>>()?;
-        for index in 0..workers {
-            let handle = spawn(index, &reader, telemetry, &proxy.panics).map_err(ServeError::Worker)?;
-            proxy.workers.push(handle);
-        }
+        let workers = (0..workers)
+            .map(|index| spawn(index, &reader, telemetry, &panics).map_err(ServeError::Worker))
+            .collect::<Result<Vec<_>, _>>()?;
+        let commands = workers.iter().map(|worker| worker.commands.downgrade()).collect();
+        let handle = Handle::new(commands, telemetry, &panics);
+        handle.published(&snapshot);
+        let mut proxy = Self { workers, publisher, listening: Vec::new(), handle, panics };
         proxy.serve(Prepared { opened, closed: Vec::new() });
         Ok(proxy)
     }
@@ -118,6 +103,12 @@ impl Proxy {
     #[must_use]
     pub fn listening(&self) -> &[Listening] {
         &self.listening
+    }
+
+    /// What others hold of this data plane, on whatever thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// The snapshot in force.
@@ -154,6 +145,7 @@ impl Proxy {
                 listening.listener = Arc::clone(new);
             }
         }
+        self.handle.published(&next);
         self.publisher.publish(next);
         self.tell(|| Command::Refresh);
         self.serve(prepared);
@@ -251,73 +243,3 @@ fn spawn(
     })?;
     Ok(WorkerHandle { commands, thread })
 }
-
-/// An accept loop; dropped, it ends.
-struct Accepting {
-    listener: String,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-/// A worker's life: follow commands until the drain is done.
-async fn work(worker: Rc<Worker>, inbox: &mut mpsc::UnboundedReceiver<Command>) {
-    tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
-    let stack = stack();
-    let mut accepting: Vec<Accepting> = Vec::new();
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        let command = tokio::select! {
-            command = inbox.recv() => command,
-            _ = sweep.tick() => {
-                worker.upstreams.sweep();
-                continue;
-            }
-        };
-        match command {
-            None => return,
-            Some(Command::Refresh) => drop(worker.snapshot()),
-            Some(Command::Listen(bound)) => {
-                let socket = match TcpListener::from_std(bound.socket) {
-                    Ok(socket) => socket,
-                    Err(error) => {
-                        tracing::error!(%error, listener = bound.listener.name, "a worker cannot listen");
-                        continue;
-                    }
-                };
-                let (stop, stopped) = oneshot::channel();
-                let handle = worker.listener(&bound.listener);
-                let stopped = async {
-                    // Dropped or sent: both mean stop.
-                    let _ = stopped.await;
-                };
-                let task = accept(Rc::clone(&worker), handle, socket, bound.connections, stopped, stack.clone());
-                accepting.push(Accepting {
-                    listener: key(&bound.listener),
-                    stop,
-                    task: tokio::task::spawn_local(task),
-                });
-            }
-            Some(Command::Close { listener }) => accepting.retain(|open| open.listener != listener),
-            Some(Command::Drain { timeout, done }) => {
-                worker.drain();
-                let ended = async {
-                    for Accepting { stop, task, .. } in accepting.drain(..) {
-                        drop(stop);
-                        // A panic in it was printed by the hook.
-                        let _ = task.await;
-                    }
-                    worker.no_connections().await;
-                };
-                if tokio::time::timeout(timeout, ended).await.is_err() {
-                    worker.end_drain();
-                    // One turn for the answers to be written.
-                    let _ = tokio::time::timeout(SECOND_CHANCE, worker.no_connections()).await;
-                }
-                let _ = done.send(());
-            }
-        }
-    }
-}
-
-/// After the time to drain, the answers that it forced still have to be written.
-const SECOND_CHANCE: Duration = Duration::from_millis(500);

@@ -19,10 +19,12 @@ use crate::deadline::Deadlines;
 use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
 use crate::rollout::Track;
+use crate::rollout::follow::Thresholds;
 use crate::telemetry::WorkerTelemetry;
 use crate::telemetry::metrics::{Series, SeriesKey};
-use crate::trust::{SpanId, Threshold, TraceId};
+use crate::trust::{SpanId, TraceId};
 use crate::upstream::{Pool, Upstreams};
+use crate::withdraw::{Canaries, InFlight};
 
 /// A worker's own state. Lives in an `Rc`: nothing here crosses threads.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub(crate) struct Worker {
     snapshot: RefCell<Rc<WorkerSnapshot>>,
     listeners: RefCell<Vec<(String, ListenerRef)>>,
     pub(crate) upstreams: Upstreams,
+    pub(crate) canaries: Canaries,
     pub(crate) telemetry: WorkerTelemetry,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) panics: Arc<PanicPool>,
@@ -64,10 +67,7 @@ struct Stop {
 #[derive(Debug)]
 pub(crate) struct WorkerSnapshot {
     pub(crate) config: Arc<Snapshot>,
-    /// For canary, control and marked requests.
-    pub(crate) canary_threshold: Option<Threshold>,
-    /// For traces that begin here.
-    pub(crate) default_threshold: Option<Threshold>,
+    pub(crate) thresholds: Thresholds,
     backends: Vec<BackendState>,
 }
 
@@ -78,6 +78,8 @@ pub(crate) struct BackendState {
     next: Cell<usize>,
     mark: OnceCell<Option<HeaderValue>>,
     series: [OnceCell<Arc<Series>>; 3],
+    /// Requests in flight, for the hot-fix backend of a rollout.
+    canary: Option<Rc<InFlight>>,
 }
 
 /// Runs HTTP/2 streams on the worker's own runtime.
@@ -98,13 +100,15 @@ where
 
 impl Worker {
     pub(crate) fn new(mut reader: CachedReader, telemetry: WorkerTelemetry, panics: Arc<PanicPool>) -> Rc<Self> {
-        let upstreams = Upstreams::default();
-        let snapshot = Rc::new(WorkerSnapshot::new(Arc::clone(reader.load()), &upstreams));
+        let (upstreams, canaries) = (Upstreams::default(), Canaries::default());
+        let snapshot = WorkerSnapshot::new(Arc::clone(reader.load()), &upstreams, &canaries, &telemetry);
+        telemetry.serves(snapshot.config.revision);
         Rc::new(Self {
             reader: RefCell::new(reader),
-            snapshot: RefCell::new(snapshot),
+            snapshot: RefCell::new(Rc::new(snapshot)),
             listeners: RefCell::default(),
             upstreams,
+            canaries,
             telemetry,
             deadlines: Rc::default(),
             panics,
@@ -121,9 +125,12 @@ impl Worker {
         let latest = reader.load();
         let mut current = self.snapshot.borrow_mut();
         if !Arc::ptr_eq(latest, &current.config) {
-            *current = Rc::new(WorkerSnapshot::new(Arc::clone(latest), &self.upstreams));
+            let next = WorkerSnapshot::new(Arc::clone(latest), &self.upstreams, &self.canaries, &self.telemetry);
+            *current = Rc::new(next);
             self.upstreams.reconcile(latest);
+            self.canaries.tidy();
             self.follow_listeners(latest);
+            self.telemetry.serves(latest.revision);
         }
         Rc::clone(&current)
     }
@@ -235,8 +242,8 @@ impl Worker {
 // === impl WorkerSnapshot ===
 
 impl WorkerSnapshot {
-    fn new(config: Arc<Snapshot>, upstreams: &Upstreams) -> Self {
-        let backends = config
+    fn new(config: Arc<Snapshot>, upstreams: &Upstreams, canaries: &Canaries, telemetry: &WorkerTelemetry) -> Self {
+        let mut backends: Vec<BackendState> = config
             .backends
             .iter()
             .map(|backend| BackendState {
@@ -244,15 +251,13 @@ impl WorkerSnapshot {
                 next: Cell::new(0),
                 mark: OnceCell::new(),
                 series: Default::default(),
+                canary: None,
             })
             .collect();
-        let telemetry = &config.telemetry;
-        Self {
-            canary_threshold: Threshold::from_probability(telemetry.sample_canary),
-            default_threshold: Threshold::from_probability(telemetry.sample_default),
-            config,
-            backends,
+        for rollout in &config.rollouts {
+            backends[rollout.backend.0 as usize].canary = Some(canaries.of(&rollout.name, telemetry));
         }
+        Self { thresholds: Thresholds::of(&config.telemetry), config, backends }
     }
 
     /// The mark of a hot-fix backend as `tracestate` of its responses; `None` for a stable one.
@@ -286,6 +291,11 @@ impl WorkerSnapshot {
 }
 
 impl BackendState {
+    /// Where its requests are entered while they are in flight; `None` for a stable one.
+    pub(crate) fn canary(&self) -> Option<&Rc<InFlight>> {
+        self.canary.as_ref()
+    }
+
     /// Its endpoints' pools, each once, beginning with the one whose turn it is.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Rc<Pool>> {
         let first = self.next.get();

@@ -10,9 +10,6 @@ use patchgate_config::snapshot::{AssignRule, Exposure, RequestMatch, Rollout, Sn
 use patchgate_proxy::rollout::{Reason, Track};
 use world::{CHECKOUT, MIDDLE, Request, SEARCH, header, rollout, when, world};
 
-/// As many as [`Reason`] has; each occurs in the table.
-const REASONS: usize = 11;
-
 /// What is said of a request, and where it has to go: track, backend, rollout, reason, whether it is marked here.
 type Case = (&'static str, Request, Track, &'static str, Option<&'static str>, Reason, bool);
 
@@ -158,7 +155,15 @@ fn every_reason_is_given_in_the_order_of_the_design() {
 #[test]
 fn every_reason_occurs_and_has_a_name_of_its_own() {
     let names: BTreeSet<&str> = cases().iter().map(|case| case.5.as_str()).collect();
-    assert_eq!(names.len(), REASONS, "{names:?}");
+    assert_eq!(names, Reason::ALL.iter().map(|reason| reason.as_str()).collect());
+    assert_eq!(names.len(), Reason::ALL.len());
+}
+
+#[test]
+fn all_reasons_are_in_the_order_of_their_index() {
+    for (index, reason) in Reason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, index, "{reason:?}");
+    }
 }
 
 #[test]

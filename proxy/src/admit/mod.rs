@@ -20,23 +20,25 @@ step_layer! {
 
 fn enter(call: Call<()>) -> Result<Call<Admitted>, ProxyError> {
     let head = &call.head;
-    let authority = admit(&head.method, &head.uri, head.version, &head.headers)?;
     let connection = &call.exchange.connection;
     let (trusted, limit) =
         connection.listener.with(|listener| (listener.trusts(connection.peer.ip()), listener.limits.header_count));
-    // hyper counts for HTTP/1.1 only, and not below a hundred.
-    if head.headers.len() > limit {
-        return Err(ProxyError::TooManyHeaders);
-    }
+    let authority = admit(&head.method, &head.uri, head.version, &head.headers, limit)?;
     call.exchange.facts.borrow_mut().authority = Some(authority);
     Ok(call.advance(|()| Admitted { trusted }))
 }
 
-/// The authority of an acceptable request, as `Host` is to carry it.
+/// The authority of an acceptable request of at most `limit` header fields, as `Host` is to carry it.
 ///
 /// # Errors
 /// What is wrong with the request.
-fn admit(method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) -> Result<HeaderValue, ProxyError> {
+pub(crate) fn admit(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    limit: usize,
+) -> Result<HeaderValue, ProxyError> {
     if !matches!(version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
         return Err(ProxyError::VersionUnsupported);
     }
@@ -58,7 +60,12 @@ fn admit(method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) -> R
     if headers.contains_key(TRANSFER_ENCODING) && !headers.get_all(TRANSFER_ENCODING).iter().all(chunked) {
         return Err(ProxyError::CodingUnsupported);
     }
-    authority(uri, version, headers)
+    let authority = authority(uri, version, headers)?;
+    // The client's parser counts for HTTP/1.1 only, and not below a hundred.
+    if headers.len() > limit {
+        return Err(ProxyError::TooManyHeaders);
+    }
+    Ok(authority)
 }
 
 fn authority(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<HeaderValue, ProxyError> {

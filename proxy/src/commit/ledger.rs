@@ -11,7 +11,8 @@ pub enum End {
     Lost,
     /// It brought no response.
     Failed,
-    /// It was given up before it brought one: the deadline passed, the client left, the drain was over.
+    /// It was given up before it brought one: the deadline passed, the client left, the drain was over, the patch was
+    /// withdrawn.
     Cancelled,
 }
 
@@ -34,6 +35,8 @@ pub enum Cause {
     Drain,
     /// It was the last, and failed.
     Error,
+    /// The patch was withdrawn.
+    Withdrawn,
 }
 
 /// An attempt's end and, where it is known yet, why it was not the answer.
@@ -63,7 +66,7 @@ impl End {
 
 impl Cause {
     /// All causes, in the order of their labels' index.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Retry,
         Self::Fallback,
         Self::Timeout,
@@ -72,6 +75,7 @@ impl Cause {
         Self::Disconnect,
         Self::Drain,
         Self::Error,
+        Self::Withdrawn,
     ];
 
     /// The label in metrics.
@@ -86,6 +90,7 @@ impl Cause {
             Self::Disconnect => "disconnect",
             Self::Drain => "drain",
             Self::Error => "error",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -116,6 +121,13 @@ impl Attempts {
         if let Some(Some((End::Failed | End::Lost, cause))) = self.ends.last_mut() {
             *cause = Some(because);
         }
+    }
+
+    /// Gives up the attempt under way, if there is one.
+    pub fn cancel_last(&mut self, because: Cause) -> bool {
+        let Some(end @ None) = self.ends.last_mut() else { return false };
+        *end = Some((End::Cancelled, Some(because)));
+        true
     }
 
     /// At the request's end: every attempt's end and, unless it is the answer, its cause. What is still under way is
@@ -155,6 +167,21 @@ mod tests {
         attempts.start();
         assert_eq!(attempts.settle(Cause::Timeout).collect::<Vec<_>>(), [(End::Cancelled, Some(Cause::Timeout))]);
         assert_eq!(attempts.settle(Cause::Timeout).count(), 1);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_cancelled_for_that_and_another_may_follow() {
+        let mut attempts = Attempts::default();
+        assert!(!attempts.cancel_last(Cause::Withdrawn), "there is none");
+        attempts.start();
+        assert!(attempts.cancel_last(Cause::Withdrawn));
+        assert!(!attempts.cancel_last(Cause::Timeout), "it has ended");
+        let second = attempts.start();
+        attempts.end(second, End::Committed);
+        assert_eq!(
+            attempts.settle(Cause::Disconnect).collect::<Vec<_>>(),
+            [(End::Cancelled, Some(Cause::Withdrawn)), (End::Committed, None)]
+        );
     }
 
     #[test]

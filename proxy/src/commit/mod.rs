@@ -1,6 +1,6 @@
 //! Exactly one answer for each request.
 //!
-//! All who could answer (attempts, deadline, panic handler, drain, the client by leaving) race for one write-once
+//! All who could answer (attempts, deadline, panic handler, drain, withdrawal, the client by leaving) race for one write-once
 //! atomic. The winner gets a [`CommitPermit`] by value, the only thing that makes a [`Committed`] response, which is
 //! the only thing the server side sends: a second answer does not compile in one task and loses across tasks.
 
@@ -183,6 +183,7 @@ mod tests {
             Contender::Drain,
             Contender::ClientGone,
             Contender::Reclaimed,
+            Contender::Withdrawn,
         ];
         for who in all {
             assert_eq!(Contender::decode(who.encode()), Some(who));

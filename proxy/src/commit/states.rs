@@ -26,6 +26,8 @@ pub(super) const DRAIN: u8 = 203;
 pub(super) const CLIENT_GONE: u8 = 204;
 /// The winner gave its permit up. One reclaimer may write [`RECLAIMED`].
 pub(super) const ABANDONED: u8 = 205;
+/// A withdrawal won.
+pub(super) const WITHDRAWN: u8 = 207;
 /// The abandoned answer was taken over. Final, unless its permit is given up, too.
 pub(super) const RECLAIMED: u8 = 206;
 
@@ -42,6 +44,8 @@ pub enum Contender {
     Panic,
     /// The end of a drain.
     Drain,
+    /// The withdrawal of the patch that the request was for.
+    Withdrawn,
     /// The client itself, by leaving.
     ClientGone,
     /// Whoever takes over an answer that its winner gave up.
@@ -60,6 +64,7 @@ impl Contender {
             Self::Drain => "drain",
             Self::ClientGone => "client_gone",
             Self::Reclaimed => "reclaimed",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -74,6 +79,7 @@ impl Contender {
             Self::Drain => 4,
             Self::ClientGone => 5,
             Self::Reclaimed => 6,
+            Self::Withdrawn => 7,
         }
     }
 
@@ -86,6 +92,7 @@ impl Contender {
             Self::Drain => DRAIN,
             Self::ClientGone => CLIENT_GONE,
             Self::Reclaimed => RECLAIMED,
+            Self::Withdrawn => WITHDRAWN,
         }
     }
 
@@ -99,6 +106,7 @@ impl Contender {
             DRAIN => Some(Self::Drain),
             CLIENT_GONE => Some(Self::ClientGone),
             RECLAIMED => Some(Self::Reclaimed),
+            WITHDRAWN => Some(Self::Withdrawn),
             _ => None,
         }
     }

@@ -155,6 +155,9 @@ pub(super) fn commit(
         end(exchange, attempt, End::Lost, None);
         return Err(ProxyError::Abandoned);
     };
+    if let Some(place) = &*exchange.canary.borrow() {
+        place.committed(now);
+    }
     rewrite_response(&mut headers, expose(exchange, backend));
     let mut facts = exchange.facts.borrow_mut();
     if facts.version != Version::HTTP_2 && exchange.worker().is_draining() {

@@ -2,7 +2,7 @@
 //!
 //! The one orchestrator: it holds the guard and the body, so it alone can say which attempt may follow which. An
 //! attempt follows another only when the backend cannot have acted on the first: the connection failed, the request
-//! was not sent, or (for an idempotent request without a body) the connection died before a response.
+//! was not sent, or (for an idempotent request without a body) the connection died or was cut off before a response.
 
 mod attempt;
 mod head;
@@ -34,16 +34,59 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
     let backends = [Some(call.stage.backend), call.stage.fallback];
     let mut outbound = Outbound::new(call);
     async move {
-        let answered = {
-            let mut work = pin!(attempts(&exchange, &mut outbound, backends, timeouts));
-            std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-                Poll::Ready(done) => Poll::Ready(done),
-                Poll::Pending => poll_deadline(&exchange, timeouts, cx).map(Err),
-            })
-            .await?
-        };
-        attempt::commit(&exchange, answered, timeouts)
+        let mut answered = in_time(&exchange, &mut outbound, backends, timeouts).await;
+        if let Err(ProxyError::Withdrawn) = answered
+            && let Some(stable) = after_withdrawal(&exchange, &mut outbound, backends[1])
+        {
+            // Boxed: rare, and as large as what every request carries along.
+            answered = Box::pin(in_time(&exchange, &mut outbound, [Some(stable), None], timeouts)).await;
+        }
+        attempt::commit(&exchange, answered?, timeouts)
     }
+}
+
+/// The attempts, until a deadline passes or the patch is withdrawn.
+async fn in_time(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backends: [Option<BackendId>; 2],
+    timeouts: Timeouts,
+) -> Result<Answered, ProxyError> {
+    let mut work = pin!(attempts(exchange, outbound, backends, timeouts));
+    std::future::poll_fn(|cx| {
+        // Looked at first: a response that comes after the withdrawal is too late.
+        if exchange.withdrawn.get() {
+            return Poll::Ready(Err(ProxyError::Withdrawn));
+        }
+        match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => poll_deadline(exchange, timeouts, cx).map(Err),
+        }
+    })
+    .await
+}
+
+/// Books the attempt that a withdrawal ended; the backend that may be asked instead, if there is one and the first
+/// cannot have acted on the request, or may act on it again.
+fn after_withdrawal(exchange: &Exchange, outbound: &mut Outbound, fallback: Option<BackendId>) -> Option<BackendId> {
+    exchange.withdrawn.set(false);
+    let mut facts = exchange.facts.borrow_mut();
+    if facts.attempts.cancel_last(Cause::Withdrawn)
+        && let Some(sent) = facts.sent.last_mut()
+    {
+        sent.error = Some(ProxyError::Withdrawn.code());
+    }
+    let telemetry = &exchange.worker().telemetry;
+    let stable = fallback.filter(|_| outbound.may_begin_anew(&facts.method));
+    match stable {
+        Some(_) => {
+            telemetry.withdrawn("fallback");
+            telemetry.fell_back();
+            exchange.canary.take();
+        }
+        None => telemetry.withdrawn("answered"),
+    }
+    stable
 }
 
 /// Ready, with what to answer, once the request's deadline has passed; whoever works on it sets that as it goes.
@@ -77,6 +120,7 @@ async fn attempts(
         if turn > 0 {
             exchange.worker().telemetry.fell_back();
             exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
+            exchange.canary.take();
         }
         for pool in exchange.snapshot.backend(backend).endpoints() {
             match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {

@@ -64,6 +64,11 @@ impl Outbound {
         })
     }
 
+    /// Whether it may be sent to another backend: the first cannot have got any of it, or it may be sent once more.
+    pub(super) fn may_begin_anew(&mut self, method: &Method) -> bool {
+        !self.outgoing.has_begun() || self.repeat(method)
+    }
+
     /// Whether it may be sent once more although a backend may have acted on it: it is idempotent (RFC 9110 §9.2.2),
     /// has no body to be lost, and was not sent twice before.
     pub(super) fn repeat(&mut self, method: &Method) -> bool {

@@ -42,10 +42,16 @@ impl Bucket {
     /// Whether the bucket is in the control slice, as large as the canary's where that leaves room for it.
     #[must_use]
     pub const fn is_control(self, exposure: Exposure) -> bool {
+        self.0 >= Self::control_from(exposure)
+    }
+
+    /// The number of the control slice's first bucket; 1,000,000 if it has none.
+    #[must_use]
+    pub const fn control_from(exposure: Exposure) -> u32 {
         let canary = exposure.millionths();
         let rest = Exposure::ALL.millionths() - canary;
         let control = if canary < rest { canary } else { rest };
-        self.0 >= Exposure::ALL.millionths() - control
+        Exposure::ALL.millionths() - control
     }
 }
 

@@ -7,6 +7,7 @@ use patchgate_config::snapshot::{AssignRule, BackendId, RequestMatch, Rollout, R
 
 use super::cohort::Bucket;
 use super::matches::{matches, with_key};
+use super::observe::{Look, Observer, Unobserved};
 
 /// What the decision is taken on.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +97,21 @@ impl Track {
 }
 
 impl Reason {
+    /// All reasons, in the order of their index.
+    pub const ALL: [Self; 11] = [
+        Self::Default,
+        Self::ForceStable,
+        Self::Mark,
+        Self::MarkOfAnotherService,
+        Self::MarkVersionPinned,
+        Self::RuleHeader,
+        Self::RuleCookie,
+        Self::RuleQuery,
+        Self::RuleAddress,
+        Self::Percent,
+        Self::Control,
+    ];
+
     /// The stable code in spans, logs and `explain`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -118,16 +134,25 @@ impl Reason {
 /// Decides, in this order: the kill switch, the mark, the rules of an edge, the control slice, stable.
 #[must_use]
 pub fn decide(input: &Input<'_>, snapshot: &Snapshot) -> Decision {
+    decide_observed(input, snapshot, &mut Unobserved)
+}
+
+/// [`decide`], telling an observer of everything it looks at, in order.
+pub fn decide_observed(input: &Input<'_>, snapshot: &Snapshot, observer: &mut impl Observer) -> Decision {
     let service = snapshot.service(input.service);
     let stable =
         |reason, rollout| Decision { track: Track::Stable, backend: service.stable, rollout, reason, assigned: false };
     if let Some((group, version)) = input.mark {
-        let named = service.rollouts.iter().find(|&&id| *snapshot.rollout(id).group == *group);
+        let named = service.rollouts.iter().find(|&&id| {
+            let matched = *snapshot.rollout(id).group == *group;
+            observer.look(id, Look::Group, matched);
+            matched
+        });
         let Some(&id) = named else { return stable(Reason::MarkOfAnotherService, None) };
         let rollout = snapshot.rollout(id);
-        return if is_forced_stable(rollout, input) {
+        return if is_forced_stable(id, rollout, input, observer) {
             stable(Reason::ForceStable, Some(id))
-        } else if rollout.pin_version && *rollout.version != *version {
+        } else if is_pinned_to_another(id, rollout, version, observer) {
             stable(Reason::MarkVersionPinned, Some(id))
         } else {
             canary(id, rollout, Reason::Mark, false)
@@ -139,10 +164,10 @@ pub fn decide(input: &Input<'_>, snapshot: &Snapshot) -> Decision {
     let mut control = None;
     for &id in &service.rollouts {
         let rollout = snapshot.rollout(id);
-        if is_forced_stable(rollout, input) {
+        if is_forced_stable(id, rollout, input, observer) {
             return stable(Reason::ForceStable, Some(id));
         }
-        match assign(rollout, input) {
+        match assign(id, rollout, input, observer) {
             Assigned::Canary(reason) => return canary(id, rollout, reason, true),
             Assigned::Control => control = control.or(Some(id)),
             Assigned::Not => {}
@@ -162,16 +187,23 @@ enum Assigned {
 
 /// The rollout's rules in order; the first that assigns counts. Control is for those whom none assigns: else a greater
 /// share, and with it a greater control slice, would take the patch from requests that a later rule gives it to.
-fn assign(rollout: &Rollout, input: &Input<'_>) -> Assigned {
+fn assign(id: RolloutId, rollout: &Rollout, input: &Input<'_>, observer: &mut impl Observer) -> Assigned {
     let mut otherwise = Assigned::Not;
     for rule in &rollout.assign {
         match rule {
-            AssignRule::Match(condition) if matches(condition, input) => return Assigned::Canary(reason_of(condition)),
-            AssignRule::Match(_) => {}
+            AssignRule::Match(condition) => {
+                let matched = matches(condition, input);
+                observer.look(id, Look::Rule(condition), matched);
+                if matched {
+                    return Assigned::Canary(reason_of(condition));
+                }
+            }
             AssignRule::Percent(key) => {
-                let bucket = with_key(key, input, |key| Bucket::of(&rollout.name, key))
-                    .unwrap_or(Bucket::from_hash(input.random));
-                if bucket.is_canary(rollout.exposure) {
+                let keyed = with_key(key, input, |key| Bucket::of(&rollout.name, key));
+                let bucket = keyed.unwrap_or(Bucket::from_hash(input.random));
+                let canary = bucket.is_canary(rollout.exposure);
+                observer.look(id, Look::Percent { key, bucket, keyed: keyed.is_some() }, canary);
+                if canary {
                     return Assigned::Canary(Reason::Percent);
                 }
                 if bucket.is_control(rollout.exposure) {
@@ -187,8 +219,21 @@ fn canary(id: RolloutId, rollout: &Rollout, reason: Reason, assigned: bool) -> D
     Decision { track: Track::Canary, backend: rollout.backend, rollout: Some(id), reason, assigned }
 }
 
-fn is_forced_stable(rollout: &Rollout, input: &Input<'_>) -> bool {
-    rollout.force_stable.iter().any(|condition| matches(condition, input))
+fn is_forced_stable(id: RolloutId, rollout: &Rollout, input: &Input<'_>, observer: &mut impl Observer) -> bool {
+    rollout.force_stable.iter().any(|condition| {
+        let matched = matches(condition, input);
+        observer.look(id, Look::ForceStable(condition), matched);
+        matched
+    })
+}
+
+fn is_pinned_to_another(id: RolloutId, rollout: &Rollout, version: &str, observer: &mut impl Observer) -> bool {
+    if !rollout.pin_version {
+        return false;
+    }
+    let matched = *rollout.version == *version;
+    observer.look(id, Look::Version, matched);
+    !matched
 }
 
 const fn reason_of(condition: &RequestMatch) -> Reason {

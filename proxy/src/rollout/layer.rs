@@ -3,17 +3,17 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::USER_AGENT;
-use patchgate_config::snapshot::Fallback;
+use patchgate_config::snapshot::{BackendId, Fallback, ServiceId, Snapshot};
 
 use super::decide::{Decision, Input, decide};
+use super::follow::{State, follow};
 use crate::call::{Call, Decided, Routed};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::forward::headers::TRACESTATE;
-use crate::rollout::Track;
 use crate::step::step_layer;
 use crate::trust::baggage::strip_mark;
-use crate::trust::{Edit, Incoming, Mark, MarkEdit, MarkResult, OtEdit, Randomness, SamplingInput, outgoing};
+use crate::trust::{Incoming, Mark, MarkResult};
 
 step_layer! {
     /// Decides the track. Total: every request has one.
@@ -21,11 +21,11 @@ step_layer! {
 }
 
 /// `tracestate` as it goes on.
-enum State {
+enum Written {
     /// As it came, or absent as it was.
     Unchanged,
-    /// Written anew.
-    Written(Bytes),
+    /// Other than it came.
+    Anew(Bytes),
     /// To be left out.
     Empty,
 }
@@ -56,14 +56,12 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
         strip_mark(headers);
     }
     let state = match state {
-        State::Unchanged => headers.get(TRACESTATE).cloned(),
-        State::Empty => None,
-        State::Written(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
+        Written::Unchanged => headers.get(TRACESTATE).cloned(),
+        Written::Empty => None,
+        Written::Anew(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
     };
-    let snapshot = &call.exchange.snapshot.config;
-    let service = snapshot.service(call.stage.route.service);
     let backend = decision.backend;
-    let fallback = (backend != service.stable && service.fallback == Fallback::Stable).then_some(service.stable);
+    let fallback = fallback(&call.exchange.snapshot.config, call.stage.route.service, backend);
     let mut facts = call.exchange.facts.borrow_mut();
     facts.trace.state = state;
     facts.decision = Some(decision);
@@ -71,42 +69,37 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
         facts.user_agent = headers.get(USER_AGENT).cloned();
     }
     drop(facts);
+    if let Some(in_flight) = call.exchange.snapshot.backend(backend).canary() {
+        *call.exchange.canary.borrow_mut() = Some(in_flight.enter(&call.exchange));
+    }
     Ok(call.advance(|routed| Decided { admitted: routed.admitted, service: routed.route.service, backend, fallback }))
 }
 
-/// Sampling, flags and `tracestate` of the request's trace from here on.
-fn follow_trace(exchange: &Exchange, incoming: &Incoming<'_>, mark: Option<Mark<'_>>, decision: &Decision) -> State {
+/// Takes down how the request's trace goes on, and writes its `tracestate` if that changes.
+fn follow_trace(exchange: &Exchange, incoming: &Incoming<'_>, mark: Option<Mark<'_>>, decision: &Decision) -> Written {
     let mut facts = exchange.facts.borrow_mut();
     let trace = &mut facts.trace;
-    if let Some(parent) = incoming.parent {
-        trace.id = parent.trace_id;
-    }
+    let snapshot = &exchange.snapshot;
+    let onward = follow(incoming, mark, decision, &snapshot.config, snapshot.thresholds, trace.id);
+    trace.id = onward.id;
     trace.parent = incoming.parent;
     trace.link = incoming.link;
-    trace.raised = mark.is_some() || decision.track != Track::Stable;
-    let sampled = outgoing(&SamplingInput {
-        parent: incoming.parent_sampling(),
-        randomness: Randomness::of(trace.id, incoming.state.randomness()),
-        raised: trace.raised,
-        canary_threshold: exchange.snapshot.canary_threshold,
-        default_threshold: exchange.snapshot.default_threshold,
-        clear_random_flag: exchange.snapshot.config.telemetry.clear_random_flag,
-    });
-    trace.flags = sampled.flags;
-    let assigned = decision.assigned.then_some(decision.rollout).flatten();
-    let rollout = assigned.map(|id| exchange.snapshot.config.rollout(id));
-    let assigned = rollout.and_then(|rollout| Mark::new(&rollout.group, &rollout.version).ok());
-    let edit = Edit { mark: assigned.or(mark).map_or(MarkEdit::Keep, MarkEdit::Set), ot: sampled.ot };
-    if incoming.state.unchanged(&edit) {
-        return State::Unchanged;
+    trace.raised = onward.raised;
+    trace.flags = onward.flags;
+    match onward.state(incoming) {
+        State::Unchanged => Written::Unchanged,
+        State::Empty => Written::Empty,
+        State::Edited => match exchange.worker().write(|out| incoming.state.write(&onward.edit, out)) {
+            (true, written) => Written::Anew(written),
+            (false, _) => Written::Empty,
+        },
     }
-    if incoming.state.is_empty() && edit.mark == MarkEdit::Keep && !matches!(edit.ot, OtEdit::Threshold(_)) {
-        return State::Empty;
-    }
-    match exchange.worker().write(|out| incoming.state.write(&edit, out)) {
-        (true, written) => State::Written(written),
-        (false, _) => State::Empty,
-    }
+}
+
+/// Where a request may go instead, if the decided backend cannot be reached.
+pub(crate) fn fallback(snapshot: &Snapshot, service: ServiceId, decided: BackendId) -> Option<BackendId> {
+    let service = snapshot.service(service);
+    (decided != service.stable && service.fallback == Fallback::Stable).then_some(service.stable)
 }
 
 fn count(exchange: &Exchange, incoming: &Incoming<'_>, mark: &MarkResult<'_>) {

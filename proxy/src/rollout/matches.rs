@@ -25,7 +25,7 @@ pub(super) fn matches(condition: &RequestMatch, input: &Input<'_>) -> bool {
 }
 
 /// Hands the key of a request to `hash`; `None` where it has none.
-pub(super) fn with_key<T>(key: &StickyKey, input: &Input<'_>, hash: impl FnOnce(&[u8]) -> T) -> Option<T> {
+pub(crate) fn with_key<T>(key: &StickyKey, input: &Input<'_>, hash: impl FnOnce(&[u8]) -> T) -> Option<T> {
     match key {
         StickyKey::Header(name) => input.headers.get(name).map(|value| hash(value.as_bytes())),
         StickyKey::Cookie(name) => cookie(input.headers, name).map(hash),

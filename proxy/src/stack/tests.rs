@@ -97,9 +97,14 @@ fn a_panic_is_answered_500_and_leaves_a_snapshot() {
     let runtime = Builder::new_current_thread().build().unwrap();
     let snapshot = runtime.block_on(outcome.panics.next());
     assert_eq!((snapshot.message.as_str(), snapshot.request_line.as_str()), ("planted", "GET /cart HTTP/1.1"));
-    assert_eq!(snapshot.decision, Some("default"));
+    let decision = snapshot.decision.as_ref().unwrap();
+    assert_eq!((decision.track, decision.reason, decision.backend.as_str()), ("stable", "default", "shop/stable"));
     assert!(snapshot.place.contains("tests.rs"), "{}", snapshot.place);
     assert!(snapshot.stack.to_string().contains("stack::tests"), "the stack resolves");
+    let report = serde_json::to_value(outcome.panics.recent()).unwrap();
+    assert_eq!(report[0]["trace_id"], snapshot.trace_id);
+    assert_eq!(report[0]["decision"]["reason"], "default");
+    assert!(report[0]["backtrace"].as_str().unwrap().contains("stack::tests"));
 }
 
 #[test]

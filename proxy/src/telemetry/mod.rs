@@ -1,6 +1,6 @@
 //! What is recorded of a request, and where it goes.
 //!
-//! One call at a request's end: metrics always, spans and access log only for what [`decide`](decide::decide) exports.
+//! One call at a request's end: metrics and the decision's record always, spans and access log only for what [`decide`](decide::decide) exports.
 //! Nothing is built, formatted or allocated for a request that is not exported.
 
 pub mod access;
@@ -11,7 +11,9 @@ mod exporter;
 mod grpc;
 pub mod metrics;
 pub mod otlp;
+pub mod recent;
 mod span;
+pub mod traffic;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,7 +33,8 @@ use access::AccessLog;
 use channel::{Channel, ChannelCounts, Chunk, Sender};
 use decide::{Exported, Sampling, decide};
 use exporter::{Exporter, Target};
-use metrics::{Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
+use metrics::{CanaryCounts, Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
+use recent::{Recent, Record, Writer};
 use span::Ending;
 
 /// Spans after which a worker hands its chunk over.
@@ -45,6 +48,8 @@ const CHUNK_AGE: Duration = Duration::from_millis(200);
 pub struct Telemetry {
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
+    /// The last decisions of each worker.
+    pub recent: Arc<Recent>,
     senders: Mutex<Option<[Sender; 2]>>,
     exporters: Mutex<Vec<Exporter>>,
     access: Mutex<Option<(AccessLog, oneshot::Receiver<()>)>>,
@@ -56,6 +61,7 @@ pub struct WorkerTelemetry {
     index: usize,
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
+    recent: Writer,
     access: AccessLog,
     pending: Rc<Pending>,
 }
@@ -85,6 +91,7 @@ impl Telemetry {
         ];
         let telemetry = Arc::new(Self {
             metrics: Metrics::new(workers, counts),
+            recent: Arc::new(Recent::new(workers)),
             senders: Mutex::new(Some([normal, canary])),
             exporters: Mutex::new(exporters),
             access: Mutex::new(Some(AccessLog::start()?)),
@@ -116,6 +123,7 @@ impl Telemetry {
         WorkerSeed {
             index,
             metrics: Arc::clone(&self.metrics),
+            recent: self.recent.writer(index),
             access: access.as_ref().map(|(log, _)| log.clone()).expect("workers are made before the shutdown"),
             senders: senders.clone().expect("workers are made before the shutdown"),
         }
@@ -145,6 +153,7 @@ impl Telemetry {
 pub struct WorkerSeed {
     index: usize,
     metrics: Arc<Metrics>,
+    recent: Writer,
     access: AccessLog,
     senders: [Sender; 2],
 }
@@ -159,6 +168,7 @@ impl WorkerSeed {
             index: self.index,
             counters: self.metrics.worker(self.index),
             metrics: self.metrics,
+            recent: self.recent,
             access: self.access,
             pending,
         }
@@ -188,6 +198,7 @@ impl Pending {
 
 impl Drop for WorkerTelemetry {
     fn drop(&mut self) {
+        self.metrics.ended(self.index);
         self.flush();
     }
 }
@@ -226,6 +237,20 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::ResponseMarks, result);
     }
 
+    /// The counts of a rollout's canary requests, and this worker's index in them.
+    pub(crate) fn canary(&self, rollout: &str) -> (Arc<CanaryCounts>, usize) {
+        (self.metrics.canary_counts(rollout), self.index)
+    }
+
+    /// This worker serves from a snapshot of this revision from now on.
+    pub(crate) fn serves(&self, revision: u64) {
+        self.metrics.serves(self.index, revision);
+    }
+
+    pub(crate) fn withdrawn(&self, outcome: &str) {
+        self.counters.add_as(Count::Withdrawn, outcome);
+    }
+
     pub(crate) fn fell_back(&self) {
         self.counters.add(Count::Fallbacks);
     }
@@ -261,7 +286,8 @@ impl WorkerTelemetry {
         let duration = now.duration_since(exchange.started);
         let facts = exchange.facts.borrow();
         self.count(exchange, &facts, finish);
-        let series = self.observe(exchange, &facts, duration);
+        let series = self.observe(exchange, &facts, finish, duration);
+        self.recent.write(&Record::of(exchange, &facts, now));
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
         let wall = SystemTime::now();
@@ -301,7 +327,13 @@ impl WorkerTelemetry {
         }
     }
 
-    fn observe<'a>(&self, exchange: &'a Exchange, facts: &Facts, duration: Duration) -> Option<&'a Series> {
+    fn observe<'a>(
+        &self,
+        exchange: &'a Exchange,
+        facts: &Facts,
+        finish: Finish,
+        duration: Duration,
+    ) -> Option<&'a Series> {
         let decision = facts.decision?;
         let backend = facts.served_by.unwrap_or(decision.backend);
         // A patch's request that stable served says nothing about the patch.
@@ -309,7 +341,12 @@ impl WorkerTelemetry {
         let series = exchange.snapshot.series(exchange.worker(), backend, track);
         let shard = series.shard(self.index);
         // A client that left before an answer: 499, as others have it.
-        shard.finish(facts.status.map_or(499, |status| status.as_u16()), duration);
+        let status = facts.status.map_or(499, |status| status.as_u16());
+        shard.finish(status, duration);
+        shard.decided(decision.reason);
+        if matches!(finish, Finish::Broken | Finish::TimedOut) && status < 500 {
+            shard.broke();
+        }
         for sent in &facts.sent {
             if let Some(headers_at) = sent.headers_at {
                 shard.attempt(headers_at.duration_since(sent.started));
@@ -351,6 +388,7 @@ fn cause_of(winner: Contender) -> Cause {
         Contender::Timeout => Cause::Timeout,
         Contender::Panic => Cause::Panic,
         Contender::Drain => Cause::Drain,
+        Contender::Withdrawn => Cause::Withdrawn,
         Contender::ClientGone => Cause::Disconnect,
         Contender::Attempt(_) | Contender::Local | Contender::Reclaimed => Cause::Error,
     }

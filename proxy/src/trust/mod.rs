@@ -29,7 +29,7 @@ pub use self::{
     ids::{SpanId, TraceId},
     mark::{Mark, MarkField, NotAMark},
     ot::{OtEdit, ThresholdField},
-    sampling::{Outgoing, ParentSampling, SamplingInput, outgoing},
+    sampling::{Basis, Outgoing, ParentSampling, SamplingInput, outgoing, outgoing_by},
     threshold::{Randomness, Threshold},
     traceparent::{Flags, Invalid, TraceParent},
     tracestate::{Edit, MarkEdit, Rejected, TraceState},

@@ -45,26 +45,44 @@ pub struct Outgoing {
     pub ot: OtEdit,
 }
 
+/// Who had the say in a sampling decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The canary threshold, for a raised request that it keeps.
+    Raised(Threshold),
+    /// The parent.
+    Parent(ParentSampling),
+    /// The default threshold, where the trace begins here; `None` samples none.
+    Root(Option<Threshold>),
+}
+
 /// Decides. A response that asks for sampling is the same input with `raised` set: what comes out
 /// is then for our own span, the request being gone already.
 pub fn outgoing(input: &SamplingInput) -> Outgoing {
-    let (sampled, ot) = raised(input).unwrap_or_else(|| match input.parent {
-        Some(parent) => follow(parent, input.randomness),
-        None => begin(input.default_threshold, input.randomness),
-    });
-    let random = input.parent.is_none_or(|parent| parent.flags.random());
-    Outgoing { flags: Flags::default().with_sampled(sampled).with_random(random && !input.clear_random_flag), ot }
+    outgoing_by(input).0
 }
 
-/// The decision for a raised request, `None` if the usual one has to be taken.
-fn raised(input: &SamplingInput) -> Option<(bool, OtEdit)> {
+/// [`outgoing`], and who had the say.
+pub fn outgoing_by(input: &SamplingInput) -> (Outgoing, Basis) {
+    let ((sampled, ot), basis) = match (raised(input), input.parent) {
+        (Some(threshold), _) => ((true, OtEdit::Threshold(threshold)), Basis::Raised(threshold)),
+        (None, Some(parent)) => (follow(parent, input.randomness), Basis::Parent(parent)),
+        (None, None) => (begin(input.default_threshold, input.randomness), Basis::Root(input.default_threshold)),
+    };
+    let random = input.parent.is_none_or(|parent| parent.flags.random());
+    let flags = Flags::default().with_sampled(sampled).with_random(random && !input.clear_random_flag);
+    (Outgoing { flags, ot }, basis)
+}
+
+/// The threshold that keeps a raised request, `None` if the usual decision has to be taken.
+fn raised(input: &SamplingInput) -> Option<Threshold> {
     let ours = input.canary_threshold.filter(|_| input.raised)?;
     // A parent that keeps more than we would has its lower threshold: kept by either, counted once.
     let threshold = match input.parent.and_then(|parent| parent.valid(input.randomness)) {
         Some(theirs) => ours.min(theirs),
         None => ours,
     };
-    threshold.keeps(input.randomness).then_some((true, OtEdit::Threshold(threshold)))
+    threshold.keeps(input.randomness).then_some(threshold)
 }
 
 fn follow(parent: ParentSampling, randomness: Randomness) -> (bool, OtEdit) {

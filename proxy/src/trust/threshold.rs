@@ -3,6 +3,8 @@
 //! Between the `ot` member of [`super::tracestate`] and the decision in [`super::sampling`]; plain
 //! numbers, no policy. Source: OpenTelemetry specification, `tracestate-probability-sampling.md`.
 
+use std::fmt::{self, Write};
+
 use super::{hex, ids::TraceId};
 
 /// Hex digits of 56 bits.
@@ -15,10 +17,14 @@ const RANGE: u64 = 1 << 56;
 const PRECISION: u32 = 4;
 
 /// `th`: what of 2^56 is rejected; 0 keeps everything. A trace is kept if its randomness is not less.
+///
+/// Displayed as the digits of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Threshold(u64);
 
 /// `rv`: 56 bits that all samplers of a trace compare with their thresholds.
+///
+/// Displayed as the 14 hex digits of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Randomness(u64);
 
@@ -74,6 +80,19 @@ impl Threshold {
             bits => DIGITS - bits.trailing_zeros() as usize / 4,
         };
         (digits, len)
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (digits, len) = self.encode();
+        digits[..len].iter().try_for_each(|&digit| f.write_char(digit.into()))
+    }
+}
+
+impl fmt::Display for Randomness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:014x}", self.0)
     }
 }
 

@@ -20,7 +20,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A connection that begins with these settings.
-fn connect(gateway: &Running, settings: &[u8]) -> TcpStream {
+pub(super) fn connect(gateway: &Running, settings: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(PREFACE).unwrap();
@@ -28,9 +28,17 @@ fn connect(gateway: &Running, settings: &[u8]) -> TcpStream {
     stream
 }
 
-/// HEADERS of `GET / HTTP/2` for host `test`, by HPACK's static table.
-fn get() -> Vec<u8> {
-    frame(1, 0x05, 1, b"\x82\x86\x84\x41\x04test")
+/// HEADERS of `GET / HTTP/2` for host `test`, by HPACK's static table; other fields are literals (RFC 7541 §6.2.2).
+pub(super) fn get(stream: u8, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = b"\x82\x86\x84\x41\x04test".to_vec();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    frame(1, 0x05, stream, &block)
 }
 
 #[test]
@@ -46,7 +54,7 @@ fn a_client_without_window_does_not_hold_a_backend_for_longer_than_the_limit() {
     let mut gateway = Running::with(upstream.address, upstream.address, "limits: { body_idle_timeout: 1s }", "");
     // SETTINGS_INITIAL_WINDOW_SIZE = 0, and no WINDOW_UPDATE ever.
     let mut client = connect(&gateway, &[0, 4, 0, 0, 0, 0]);
-    client.write_all(&get()).unwrap();
+    client.write_all(&get(1, &[])).unwrap();
     was_closed.recv_timeout(Duration::from_secs(30)).expect("the backend's connection is closed");
     drop(client);
     gateway.stop();

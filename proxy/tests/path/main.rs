@@ -4,13 +4,16 @@
 
 mod bodies;
 mod capture;
+mod explain;
 mod faults;
 mod h2;
 mod headers;
 mod limits;
 mod listeners;
+mod recent;
 mod retry;
 mod trust;
+mod withdraw;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use patchgate_config::compile;
 use patchgate_config::load::from_text;
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::snapshot::Snapshot;
+use patchgate_proxy::handle::Handle;
 use patchgate_proxy::server::Proxy;
 use patchgate_proxy::telemetry::Telemetry;
 use patchgate_proxy::telemetry::metrics::{Count, FAMILIES};
@@ -39,8 +43,12 @@ struct Running {
 
 /// The snapshot of a configuration.
 fn snapshot(config: &str) -> Arc<Snapshot> {
+    snapshot_of(config, 1)
+}
+
+fn snapshot_of(config: &str, revision: u64) -> Arc<Snapshot> {
     let loaded = from_text("test.yaml", config, &|_| None).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(compile(&loaded.model, &RolloutTable::from_model(&loaded.model), 1))
+    Arc::new(compile(&loaded.model, &RolloutTable::from_model(&loaded.model), revision))
 }
 
 impl Running {
@@ -68,9 +76,46 @@ rollouts:
         ))
     }
 
+    /// As [`with`](Self::with), and the hot-fix is given to whoever sends `x-beta: 1`; nothing is sampled by chance.
+    fn edge(stable: SocketAddr, hot_fix: SocketAddr, listener: &str) -> Self {
+        Self::start(&format!(
+            r#"
+listeners: [{{ name: web, address: "127.0.0.1:0", {listener} }}]
+services:
+  - {{ name: shop, routes: [{{ path_prefix: / }}], stable: {{ version: v1, endpoints: ["{stable}"] }} }}
+rollouts:
+  - name: fix
+    service: shop
+    version: v2
+    group: lane
+    endpoints: ["{hot_fix}"]
+    assign: [{{ header: {{ name: x-beta, equals: "1" }} }}]
+telemetry: {{ sampling: {{ default: 0 }} }}
+"#
+        ))
+    }
+
+    /// The snapshot in force.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.proxy.as_ref().expect("it runs").snapshot()
+    }
+
     /// One service without a hot-fix.
     fn plain(stable: SocketAddr) -> Self {
         Self::with(stable, stable, "", "")
+    }
+
+    /// Serves another configuration, as this revision.
+    fn apply(&mut self, config: &str, revision: u64) {
+        let next = snapshot_of(config, revision);
+        let proxy = self.proxy.as_mut().expect("it runs");
+        let prepared = proxy.prepare(&next).unwrap_or_else(|error| panic!("{error}"));
+        proxy.apply(next, prepared);
+    }
+
+    /// The control plane's hold on it.
+    fn handle(&self) -> Handle {
+        self.proxy.as_ref().expect("it runs").handle()
     }
 
     fn address(&self) -> SocketAddr {

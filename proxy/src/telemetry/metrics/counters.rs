@@ -40,14 +40,14 @@ const NONE: &[&str] = &[""];
 
 families! {
     Commits: "patchgate_commits", "Requests answered, by who answered; client_gone: nobody was left to be answered.",
-        Some("winner"), &["attempt", "timeout", "local", "panic", "drain", "client_gone", "reclaimed"];
+        Some("winner"), &["attempt", "timeout", "local", "panic", "drain", "client_gone", "reclaimed", "withdrawn"];
     Finished: "patchgate_requests_finished", "Requests ended, by how.",
         Some("end"), &["complete", "broken", "timed_out", "client_gone"];
     AttemptsStarted: "patchgate_attempts_started", "Attempts begun.", None, NONE;
     Attempts: "patchgate_attempts", "Attempts ended, by how.",
         Some("outcome"), &["committed", "lost", "failed", "cancelled"];
     Dropped: "patchgate_dropped_responses", "Attempts that were not the answer, by cause.",
-        Some("cause"), &["retry", "fallback", "timeout", "late", "panic", "disconnect", "drain", "error"];
+        Some("cause"), &["retry", "fallback", "timeout", "late", "panic", "disconnect", "drain", "error", "withdrawn"];
     Marks: "patchgate_marks", "Requests by what became of their mark.",
         Some("result"), &["none", "trusted", "untrusted", "orphaned", "malformed"];
     TracestateRejected: "patchgate_tracestate_rejected", "Incoming tracestate lists discarded, by reason.",
@@ -64,6 +64,8 @@ families! {
         Some("result"), &["honoured", "over_rate", "malformed"];
     Fallbacks: "patchgate_fallbacks", "Requests sent to stable because their hot-fix backend could not be reached.",
         None, NONE;
+    Withdrawn: "patchgate_withdrawn", "Canary requests in flight that a withdrawal ended, by how.",
+        Some("outcome"), &["answered", "fallback", "broken"];
     Panics: "patchgate_panics", "Panics in requests' tasks.", None, NONE;
     ConnectionsOpened: "patchgate_connections_opened", "Client connections accepted.", None, NONE;
     ConnectionsClosed: "patchgate_connections_closed", "Client connections ended.", None, NONE;

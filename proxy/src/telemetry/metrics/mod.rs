@@ -1,13 +1,17 @@
 //! Metrics: recorded by workers without lock or contention, merged at a scrape, served as OpenMetrics.
 
+mod canary;
+mod control;
 mod counters;
 mod encode;
 mod series;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+pub use canary::{Canary, CanaryCounts};
+pub use control::{APPEND_BOUNDS, Control, DurationSums, Durations, LiveRollout, TO_ZERO_BOUNDS};
 pub use counters::{Count, Counters, FAMILIES, Family};
 pub use encode::CONTENT_TYPE;
 pub use series::{BOUNDS, ExemplarOf, HistogramSum, Series, SeriesKey, Shard};
@@ -19,25 +23,21 @@ use super::channel::{Channel, ChannelCounts};
 pub struct Metrics {
     workers: Box<[Arc<Counters>]>,
     series: Mutex<BTreeMap<SeriesKey, Arc<Series>>>,
+    canaries: Mutex<BTreeMap<String, Arc<CanaryCounts>>>,
+    /// What each worker serves from.
+    revisions: Box<[Revision]>,
     channels: [Arc<ChannelCounts>; 2],
     /// Values the control plane sets.
     pub control: Control,
 }
 
-/// What the control plane reports.
+/// The revision that one worker serves new requests from.
 #[derive(Debug, Default)]
-pub struct Control {
-    /// Revision of the snapshot in force.
-    pub snapshot_revision: AtomicU64,
-    /// Reloads that were applied.
-    pub reloads_applied: AtomicU64,
-    /// Reloads that were rejected.
-    pub reloads_rejected: AtomicU64,
-    /// 1 if the last reload was applied (or there was none).
-    pub last_reload_successful: AtomicI64,
-    /// Unix time of the last applied configuration in seconds.
-    pub last_reload_seconds: AtomicU64,
-}
+#[repr(align(128))]
+struct Revision(AtomicU64);
+
+/// In place of a revision: the worker has ended.
+const ENDED: u64 = u64::MAX;
 
 impl Metrics {
     /// Metrics of `workers` workers and two channels.
@@ -46,6 +46,8 @@ impl Metrics {
         Arc::new(Self {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             series: Mutex::default(),
+            canaries: Mutex::default(),
+            revisions: (0..workers).map(|_| Revision::default()).collect(),
             channels,
             control: Control::default(),
         })
@@ -60,9 +62,44 @@ impl Metrics {
     /// The series of these labels, the same for ever.
     #[must_use]
     pub fn series(&self, key: SeriesKey) -> Arc<Series> {
-        let mut series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let workers = self.workers.len();
         Arc::clone(series.entry(key.clone()).or_insert_with(|| Arc::new(Series::new(key, workers))))
+    }
+
+    /// The counts of a rollout's canary requests, the same for ever.
+    #[must_use]
+    pub fn canary_counts(&self, rollout: &str) -> Arc<CanaryCounts> {
+        let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = canaries.entry(rollout.to_owned());
+        Arc::clone(counts.or_insert_with(|| Arc::new(CanaryCounts::new(self.workers.len()))))
+    }
+
+    /// How a rollout's canary requests stand; none of a rollout that no worker knows.
+    #[must_use]
+    pub fn canary(&self, rollout: &str) -> Canary {
+        let canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        canaries.get(rollout).map(|counts| counts.read()).unwrap_or_default()
+    }
+
+    /// A worker serves from a snapshot of this revision from now on.
+    pub(crate) fn serves(&self, worker: usize, revision: u64) {
+        // ORDERING: Release pairs with the Acquire of `applied_revision`: who sees the revision sees every canary
+        // request that began before it.
+        self.revisions[worker].0.store(revision, Ordering::Release);
+    }
+
+    /// A worker serves no more.
+    pub(crate) fn ended(&self, worker: usize) {
+        self.serves(worker, ENDED);
+    }
+
+    /// The least revision that a worker serves new requests from; 0 while one has none yet, or when all have ended.
+    #[must_use]
+    pub fn applied_revision(&self) -> u64 {
+        // ORDERING: Acquire: see `serves`.
+        let revisions = self.revisions.iter().map(|revision| revision.0.load(Ordering::Acquire));
+        revisions.filter(|&revision| revision != ENDED).min().unwrap_or(0)
     }
 
     /// The sum of one counter over the workers.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::counters::bump;
+use crate::rollout::Reason;
+use crate::telemetry::traffic::Sums;
 
 /// Upper bounds of the duration histograms' buckets in seconds, as the semantic conventions advise.
 pub const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -76,6 +78,8 @@ pub struct ExemplarOf {
 pub struct Shard {
     codes: [(AtomicU16, AtomicU64); CODES],
     other_codes: AtomicU64,
+    errors: AtomicU64,
+    reasons: [AtomicU64; Reason::ALL.len()],
     server: Histogram,
     client: Histogram,
 }
@@ -137,6 +141,21 @@ impl Series {
         sums.into_iter().collect()
     }
 
+    /// What the control plane looks at.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        let server = self.server();
+        let mut sums = Sums { requests: server.count, buckets: server.buckets, seconds: server.sum, ..Sums::default() };
+        for shard in &self.shards {
+            // Relaxed: statistics.
+            sums.errors += shard.errors.load(Ordering::Relaxed);
+            for (sum, count) in sums.reasons.0.iter_mut().zip(&shard.reasons) {
+                *sum += count.load(Ordering::Relaxed);
+            }
+        }
+        sums
+    }
+
     /// Durations of requests.
     #[must_use]
     pub fn server(&self) -> HistogramSum {
@@ -160,6 +179,9 @@ impl Shard {
     /// Records a request that ended.
     pub fn finish(&self, status: u16, duration: Duration) {
         self.server.record(duration);
+        if status >= 500 {
+            bump(&self.errors, 1);
+        }
         for (code, count) in &self.codes {
             // Relaxed: only this worker writes, a scrape may see a code before its count.
             match code.load(Ordering::Relaxed) {
@@ -172,6 +194,16 @@ impl Shard {
             }
         }
         bump(&self.other_codes, 1);
+    }
+
+    /// Records that a request which ended with another status than 5xx failed all the same: its body was not whole.
+    pub fn broke(&self) {
+        bump(&self.errors, 1);
+    }
+
+    /// Records the reason of a request's decision.
+    pub fn decided(&self, reason: Reason) {
+        bump(&self.reasons[reason as usize], 1);
     }
 
     /// Records an attempt whose response head came.

@@ -1,9 +1,10 @@
 //! The scrape: OpenMetrics text by `prometheus-client`, from the merged shards.
 
+mod control;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
@@ -60,7 +61,7 @@ impl Collector for Scrape {
             Series::client,
         )?;
         self.spans(&mut encoder)?;
-        self.control(&mut encoder)
+        control::encode(&self.0, &mut encoder)
     }
 }
 
@@ -115,40 +116,10 @@ impl Scrape {
         }
         Ok(())
     }
-
-    fn control(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let control = &self.0.control;
-        let revision = control.snapshot_revision.load(Ordering::Relaxed);
-        gauge(encoder, "patchgate_snapshot_revision", "Revision of the snapshot in force", revision as i64)?;
-        gauge(
-            encoder,
-            "patchgate_config_last_reload_successful",
-            "Whether the last configuration was applied",
-            control.last_reload_successful.load(Ordering::Relaxed),
-        )?;
-        gauge(
-            encoder,
-            "patchgate_config_last_reload_success_timestamp_seconds",
-            "When the last configuration was applied",
-            control.last_reload_seconds.load(Ordering::Relaxed) as i64,
-        )?;
-        let mut metric = encoder.encode_descriptor(
-            "patchgate_config_reloads",
-            "Configurations by outcome",
-            None,
-            MetricType::Counter,
-        )?;
-        for (result, count) in [("applied", &control.reloads_applied), ("rejected", &control.reloads_rejected)] {
-            let count = count.load(Ordering::Relaxed);
-            metric.encode_family(&[("result", result)])?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
-        }
-        let mut info = encoder.encode_descriptor("patchgate_build", "The running build", None, MetricType::Info)?;
-        info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
-    }
 }
 
 impl Metrics {
-    pub(super) fn all_series(&self) -> Vec<Arc<Series>> {
+    pub(in crate::telemetry) fn all_series(&self) -> Vec<Arc<Series>> {
         let series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         series.values().cloned().collect()
     }
