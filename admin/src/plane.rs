@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use patchgate_config::model::Model;
+use patchgate_config::rollout_table::RolloutTable;
 use serde_json::Value;
 
-use crate::api::dto::{Config, ConfigChange, Gateway, Question, Track};
+use crate::api::dto::{Config, ConfigChange, Effect, Gateway, Question, Track};
 
 /// One service's traffic on one track.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,9 @@ pub trait DataPlane: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the question makes no sense, or the trace is not known.
     fn explain(&self, question: &Question) -> Result<Value, Unexplained>;
+
+    /// What `after` would move of a rollout's traffic, by the last minutes'.
+    fn effect(&self, rollout: &str, after: &RolloutTable) -> Vec<Effect>;
 
     /// Panics of requests, the newest first.
     fn panics(&self) -> Vec<Value>;

@@ -15,8 +15,8 @@ use super::problem::{Answer, Problem};
 use super::rollouts::etag;
 use super::{Shared, dto};
 use crate::controller::Wanted;
-use crate::projection::plan_of;
-use crate::rollout::{Command, Completion, Condition, Order, State as Log};
+use crate::projection::{plan_of, table};
+use crate::rollout::{Command, Completion, Condition, Order};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -115,7 +115,6 @@ pub(super) async fn carry_out(
 ) -> Answer<(dto::Done, bool)> {
     let controller = &api.parts.controller;
     let name = order.rollout.clone();
-    let before = controller.state();
     let (after, sequence, replayed) = if dry_run {
         (Arc::new(controller.dry_run(&order)?), 0, false)
     } else {
@@ -124,11 +123,9 @@ pub(super) async fn carry_out(
     };
     let rollout =
         after.rollouts.get(&name).ok_or_else(|| Problem::internal("a rollout is gone right after its order"))?;
-    let effect =
-        |before: &Log| if dry_run { api.scene(before, |scene| scene.effect(&name, &after)) } else { Vec::new() };
     let done = dto::Done {
         sequence,
-        effect: effect(&before),
+        effect: if dry_run { api.parts.plane.effect(&name, &table(&after)) } else { Vec::new() },
         rollout: api.scene(&after, |scene| api.view(scene, &name, rollout)),
         warnings: Vec::new(),
     };

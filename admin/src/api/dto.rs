@@ -222,10 +222,16 @@ pub struct Effect {
     pub service: String,
     /// Its requests over the last minutes, a second.
     pub requests_per_second: f64,
-    /// Share of them that the hot-fix gets now, in percent.
+    /// Share of them that percent rules give the hot-fix now, in percent.
+    pub exposure_before_percent: f64,
+    /// Share that they would give.
+    pub exposure_after_percent: f64,
+    /// Share that the hot-fix got, by marks and rules of all kinds.
     pub before_percent: f64,
-    /// Share that it would get.
+    /// Share that it would get, by estimate.
     pub after_percent: f64,
+    /// Share that would go to another backend than now, at most.
+    pub moves_percent: f64,
 }
 
 /// An event of the log.

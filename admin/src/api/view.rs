@@ -107,22 +107,6 @@ impl Scene<'_> {
         let applied = self.gateways.iter().filter(|gateway| gateway.sequence >= version).count();
         dto::Convergence { applied: count(applied), of: count(self.gateways.len()) }
     }
-
-    /// What `after` would move that `self.state` does not, of one rollout.
-    pub(super) fn effect(&self, name: &str, after: &State) -> Vec<dto::Effect> {
-        let Some(next) = after.rollouts.get(name) else { return Vec::new() };
-        let before = self.state.rollouts.get(name).filter(|rollout| rollout.phase.is_live());
-        let effect = |patch: &crate::rollout::Patch| {
-            let of_service = self.traffic.iter().filter(|traffic| traffic.service == patch.service);
-            dto::Effect {
-                service: patch.service.clone(),
-                requests_per_second: of_service.map(|traffic| traffic.track.requests_per_second).sum(),
-                before_percent: before.map_or(0.0, |rollout| percent(rollout.taken())),
-                after_percent: percent(next.taken()),
-            }
-        };
-        next.plan.patches.iter().map(effect).collect()
-    }
 }
 
 /// A rollout's definition, as people write it.

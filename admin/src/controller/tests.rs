@@ -286,15 +286,14 @@ async fn a_log_with_an_event_that_cannot_be_stops_the_start_and_names_it() {
     last.clock.n += 1;
     store.append(2, vec![crate::rollout::codec::encode(&last).into()]).await;
     let (_changes, world) = watch::channel(Arc::default());
-    let parts =
-        Parts {
-            store,
-            observe: Arc::new(Counts::default()),
-            feed: Arc::default(),
-            node: "test".into(),
-            clock: Clock::starting_at(0),
-            world,
-        };
+    let parts = Parts {
+        store,
+        observe: Arc::new(Counts::default()),
+        feed: Arc::default(),
+        node: "test".into(),
+        clock: Clock::starting_at(0),
+        world,
+    };
     let error = Controller::start(parts).await.unwrap_err().to_string();
     assert!(error.starts_with("event 3 of the log: R3: `resumed` of `fix`, which is canary"), "{error}");
 }

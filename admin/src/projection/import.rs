@@ -7,7 +7,7 @@ use patchgate_config::model::Model;
 use serde::Serialize;
 
 use super::plan::plan_of;
-use crate::rollout::{Actor, Command, Order, Origin, Plan, Role, State};
+use crate::rollout::{Actor, Command, Completion, Order, Origin, Patch, Phase, Plan, Role, Rollout, State};
 
 /// How a file's rollout differs from the log's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,6 +35,26 @@ pub fn imports(model: &Model, state: &State) -> Vec<Order> {
         if_version: None,
     };
     unknown.map(order).collect()
+}
+
+/// The orders that complete what is promoted and what stable runs by now, as `model` says.
+#[must_use]
+pub fn completions(model: &Model, state: &State) -> Vec<Order> {
+    let runs = |patch: &Patch| {
+        let mut services = model.services.iter();
+        services.any(|service| *service.name == *patch.service && *service.version == *patch.version)
+    };
+    let promoted = state.live().filter(|(_, rollout)| rollout.phase == Phase::Promoted);
+    let done = promoted.filter(|(_, rollout)| rollout.plan.patches.iter().all(runs));
+    let order = |(name, rollout): (&str, &Rollout)| Order {
+        id: format!("complete:{name}:{}", rollout.version),
+        rollout: name.to_owned(),
+        command: Command::Complete { cause: Completion::StableVersion },
+        actor: Actor { name: "configuration".into(), role: Role::System },
+        reason: "stable runs the patch's version".into(),
+        if_version: Some(rollout.version),
+    };
+    done.map(order).collect()
 }
 
 /// Where `model` and the log differ.

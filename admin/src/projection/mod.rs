@@ -6,7 +6,7 @@ mod plan;
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::snapshot::Exposure;
 
-pub use import::{Drift, drift, imports};
+pub use import::{Drift, completions, drift, imports};
 pub use plan::{PlanError, model_of, plan_of};
 
 use crate::rollout::{Rollout, State};

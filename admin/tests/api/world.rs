@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use patchgate_admin::api::dto::{Config, ConfigChange, Gateway, Question, Track};
+use patchgate_admin::api::dto::{Config, ConfigChange, Effect, Gateway, Question, Track};
 use patchgate_admin::api::{self, Auth};
 use patchgate_admin::clock::Clock;
 use patchgate_admin::controller::{Controller, Observe, Parts, World};
@@ -17,6 +17,7 @@ use patchgate_admin::store::EventStore;
 use patchgate_admin::store::memory::MemoryStore;
 use patchgate_config::load;
 use patchgate_config::model::{AdminLimits, Model};
+use patchgate_config::rollout_table::RolloutTable;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -69,6 +70,20 @@ impl DataPlane for Plane {
             Some(url) => Ok(json!({ "url": url })),
             None => Err(Unexplained::NotFound("no such trace".into())),
         }
+    }
+
+    fn effect(&self, rollout: &str, after: &RolloutTable) -> Vec<Effect> {
+        let rows = after.rows.iter().filter(|row| *row.name == *rollout);
+        let effect = |row: &patchgate_config::rollout_table::Row| Effect {
+            service: row.service.to_string(),
+            requests_per_second: 40.0,
+            exposure_before_percent: 0.0,
+            exposure_after_percent: f64::from(row.exposure.millionths()) / 1e4,
+            before_percent: 0.0,
+            after_percent: 0.0,
+            moves_percent: 0.0,
+        };
+        rows.map(effect).collect()
     }
 
     fn panics(&self) -> Vec<Value> {

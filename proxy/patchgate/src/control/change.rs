@@ -1,0 +1,124 @@
+//! What another configuration would change, in words. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use patchgate_admin::api::dto::ConfigChange;
+use patchgate_config::diagnostic::Report;
+use patchgate_config::load;
+use patchgate_config::model::{Model, Service};
+
+use crate::reload::environment;
+
+/// What the text would change of `now`.
+pub(super) fn dry_run(now: &Model, text: &str) -> ConfigChange {
+    match load::from_text("posted", text, &environment) {
+        Err(report) => ConfigChange { valid: false, problems: problems(&report), changes: Vec::new() },
+        Ok(loaded) => ConfigChange {
+            valid: true,
+            problems: problems(&loaded.report),
+            changes: changes(now, &loaded.model),
+        },
+    }
+}
+
+fn problems(report: &Report) -> Vec<String> {
+    let problem = |found: &patchgate_config::diagnostic::Diagnostic| {
+        format!("{}:{}: {}: {}; {}", found.line, found.column, found.path, found.message, found.help)
+    };
+    report.diagnostics.iter().map(problem).collect()
+}
+
+fn changes(now: &Model, next: &Model) -> Vec<String> {
+    let listeners = |model: &Model| {
+        let named = model.listeners.iter().map(|listener| (listener.name.clone(), vec![part("", &**listener)]));
+        named.collect()
+    };
+    let services = |model: &Model| model.services.iter().map(|service| (service.name.to_string(), parts(service))).collect();
+    let rollouts = |model: &Model| {
+        let named = model.rollouts.iter().map(|rollout| (rollout.name.to_string(), vec![part("", rollout)]));
+        named.collect()
+    };
+    let rest = |model: &Model| {
+        [
+            ("workers", part("", &model.workers)),
+            ("telemetry", part("", &model.telemetry)),
+            ("health", part("", &model.health)),
+            ("drain", part("", &model.drain)),
+            ("admin", part("", &model.admin)),
+        ]
+    };
+    let mut changes = compare("listener", &listeners(now), &listeners(next));
+    changes.extend(compare("service", &services(now), &services(next)));
+    let declared = compare("rollout", &rollouts(now), &rollouts(next)).into_iter();
+    // The log decides: what it knows, the file does not change.
+    changes.extend(declared.map(|change| match change.strip_prefix('+') {
+        Some(_) => format!("{change} (imported, unless the log knows the name)"),
+        None => format!("{change} (told as drift; the log is in force)"),
+    }));
+    let differing = rest(now).into_iter().zip(rest(next)).filter(|(now, next)| now != next);
+    changes.extend(differing.map(|((name, _), _)| format!("~ {name}")));
+    changes
+}
+
+type Part = (&'static str, String);
+
+/// Something as it can be compared; it is never shown.
+fn part(name: &'static str, value: &impl Debug) -> Part {
+    (name, format!("{value:?}"))
+}
+
+fn parts(service: &Service) -> Vec<Part> {
+    vec![
+        part("routes", &service.routes),
+        part("stable.version", &service.version),
+        part("stable.endpoints", &service.endpoints),
+        part("fallback", &service.fallback),
+        part("timeouts", &service.timeouts),
+        part("max_exposure", &service.max_exposure),
+        part("retry", &service.retry),
+        part("hedge", &service.hedge),
+        part("may_mark", &service.may_mark),
+    ]
+}
+
+fn compare(kind: &str, now: &BTreeMap<String, Vec<Part>>, next: &BTreeMap<String, Vec<Part>>) -> Vec<String> {
+    let gone = now.keys().filter(|name| !next.contains_key(*name)).map(|name| format!("- {kind} {name}"));
+    let there = next.iter().filter_map(|(name, parts)| {
+        let Some(before) = now.get(name) else { return Some(format!("+ {kind} {name}")) };
+        let differing: Vec<&str> =
+            before.iter().zip(parts).filter(|(now, next)| now != next).map(|((name, _), _)| *name).collect();
+        match differing[..] {
+            [] => None,
+            [""] => Some(format!("~ {kind} {name}")),
+            _ => Some(format!("~ {kind} {name}: {}", differing.join(", "))),
+        }
+    });
+    gone.chain(there).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = r#"
+listeners: [{ name: web, address: 127.0.0.1:8080 }]
+services:
+  - { name: shop, routes: [{ path_prefix: / }], stable: { version: v1, endpoints: [127.0.0.1:9001] } }
+  - { name: cart, routes: [{ path_prefix: /cart }], stable: { version: v1, endpoints: [127.0.0.1:9003] } }
+"#;
+
+    #[test]
+    fn what_would_change_is_named_and_what_would_not_is_not() {
+        let now = load::from_text("now", NOW, &environment).unwrap().model;
+        assert_eq!(dry_run(&now, NOW).changes, Vec::<String>::new());
+        let next = NOW.replace("version: v1, endpoints: [127.0.0.1:9001]", "version: v2, endpoints: [127.0.0.1:9001]");
+        let next = next.replace("name: cart", "name: mail").replace("8080", "8081") + "drain: { delay: 1s }\n";
+        assert_eq!(
+            dry_run(&now, &next).changes,
+            ["~ listener web", "- service cart", "+ service mail", "~ service shop: stable.version", "~ drain"]
+        );
+        let broken = dry_run(&now, &NOW.replace("127.0.0.1:9001", "nowhere"));
+        assert!(!broken.valid && broken.problems[0].contains("nowhere"), "{broken:?}");
+    }
+}
