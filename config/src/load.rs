@@ -6,6 +6,7 @@ use std::fs::{File, FileType};
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -25,7 +26,7 @@ pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// What it says.
-    pub model: Model,
+    pub model: Arc<Model>,
     /// Its risks; no errors among them.
     pub report: Report,
 }
@@ -110,7 +111,7 @@ pub fn from_text(file: &str, text: &str, env: Env<'_>) -> Result<Loaded, Report>
     let model = tree.as_mut().and_then(|tree| model(text, tree, &mut problems));
     let report = problems.into_report(file, text, &expanded, tree.as_ref());
     match model {
-        Some(model) if !report.has_errors() => Ok(Loaded { model, report }),
+        Some(model) if !report.has_errors() => Ok(Loaded { model: Arc::new(model), report }),
         _ => Err(report),
     }
 }

@@ -11,7 +11,7 @@ services: [{ name: shop, routes: [{}], stable: { version: v1, endpoints: ["127.0
 "#;
 
 /// The model with this `admin`, or rule and path of each error.
-fn with(admin: &str) -> Result<Model, Vec<(&'static str, String)>> {
+fn with(admin: &str) -> Result<std::sync::Arc<Model>, Vec<(&'static str, String)>> {
     match from_text("f.yaml", &format!("{REST}admin: {admin}\n"), &|_| None) {
         Ok(loaded) => {
             assert_eq!(loaded.report.diagnostics, [], "{admin}");

@@ -15,7 +15,7 @@ use patchgate_config::snapshot::{
     Timeouts,
 };
 
-fn model(name: &str) -> Model {
+fn model(name: &str) -> std::sync::Arc<Model> {
     let path = common::fixtures("good").into_iter().find(|path| path.ends_with(name)).expect("the fixture is there");
     from_text(name, &common::read(&path), &common::env).unwrap_or_else(|report| panic!("{report}")).model
 }

@@ -25,7 +25,7 @@ fn env(name: &str) -> Option<String> {
     (name == "PORT").then(|| "8082".to_owned())
 }
 
-fn model() -> Model {
+fn model() -> std::sync::Arc<Model> {
     from_text("f.yaml", SERVICES, &env).unwrap_or_else(|report| panic!("{report}")).model
 }
 

@@ -162,7 +162,7 @@ fn rollouts_of_files_are_read_back_as_they_were() {
     for path in common::fixtures("good") {
         let loaded =
             from_text("f.yaml", &common::read(&path), &common::env).unwrap_or_else(|report| panic!("{report}"));
-        for rollout in loaded.model.rollouts {
+        for rollout in loaded.model.rollouts.clone() {
             assert_eq!(read_back(&rollout.to_value().to_string()), rollout, "{}", path.display());
         }
     }

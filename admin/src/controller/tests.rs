@@ -284,7 +284,7 @@ async fn a_log_with_an_event_that_cannot_be_stops_the_start_and_names_it() {
     last.event = Event::Resumed { stage: 0 };
     last.cause = Some(2);
     last.clock.n += 1;
-    store.append(2, vec![crate::rollout::codec::encode(&last).into()]).await;
+    let _ = store.append(2, vec![crate::rollout::codec::encode(&last).into()]).await;
     let (_changes, world) = watch::channel(Arc::default());
     let parts = Parts {
         store,

@@ -26,7 +26,7 @@ rollouts:
     approval: { above: 50% }
 "#;
 
-fn model(text: &str) -> patchgate_config::model::Model {
+fn model(text: &str) -> std::sync::Arc<patchgate_config::model::Model> {
     load::from_text("test.yaml", text, &|_| None).unwrap_or_else(|report| panic!("{report:?}")).model
 }
 

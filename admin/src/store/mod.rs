@@ -5,7 +5,12 @@
 //! can recompute the chain without this code.
 //!
 //! - [`memory`]: what a store is, in the fewest lines; for tests;
+//! - [`mod@file`]: the default, a directory on this machine;
+//! - `conformance`: the suite that each of them passes, behind the feature of that name.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod file;
 pub mod memory;
 
 use std::fmt;
@@ -52,6 +57,7 @@ pub struct Record {
 
 /// How an append ended.
 #[derive(Debug)]
+#[must_use = "only what is committed is stored for certain"]
 pub enum Append {
     /// All of it is durable; this is the new head.
     Committed(Head),

@@ -169,7 +169,7 @@ pub(crate) async fn serve() -> Served {
 
 pub(crate) async fn serve_with(auth: Auth, limits: AdminLimits) -> Served {
     let loaded = load::from_text("test.yaml", CONFIG, &|_| None).unwrap_or_else(|report| panic!("{report}"));
-    let model = Arc::new(loaded.model);
+    let model = loaded.model;
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
     let (changes, world) = watch::channel(Arc::new(World::of(&model, false)));
     let feed = Arc::default();

@@ -16,7 +16,7 @@ rollouts:
   - { name: e, service: shop, version: v5, group: j, endpoints: ["127.0.0.1:7"], assign: [{ percent: {} }] }
 "#;
 
-fn model(text: &str) -> Model {
+fn model(text: &str) -> Arc<Model> {
     from_text("f.yaml", text, &|_| None).unwrap_or_else(|report| panic!("{report}")).model
 }
 

@@ -13,6 +13,7 @@ use patchgate_config::snapshot::Snapshot;
 use patchgate_proxy::server::{Proxy, ServeError};
 use patchgate_proxy::telemetry::Telemetry;
 
+use crate::control::{Control, Logged};
 use crate::health::{self, Status};
 
 /// After the drain, spans may take this long to reach their collector.
@@ -25,11 +26,24 @@ pub(crate) struct Gateway {
     pub(crate) telemetry: Arc<Telemetry>,
     /// Where health is served.
     pub(crate) health: Option<SocketAddr>,
-    /// Where it was configured to be, which may say port 0.
+    /// Where rollouts are decided, unless they are declared once and for all.
+    pub(crate) control: Option<Control>,
+    /// Where health was configured to be, which may say port 0.
     configured_health: Option<SocketAddr>,
     status: Arc<Status>,
     workers: usize,
     revision: u64,
+    model: Arc<Model>,
+    rollouts: Rollouts,
+}
+
+/// Where the rollouts that are served come from.
+#[derive(Debug)]
+enum Rollouts {
+    /// The configuration, each at its first stage: there is no control plane.
+    Declared,
+    /// The log.
+    Logged(Logged),
 }
 
 /// Why a gateway did not start.
@@ -44,10 +58,15 @@ pub(crate) enum StartError {
 }
 
 impl Gateway {
-    /// Starts serving `model`; nothing serves if this fails.
+    /// Starts serving `model` with the rollouts of the control plane's log, or, without one, with the model's own;
+    /// nothing serves if this fails.
     #[tracing::instrument(name = "start", skip_all)]
-    pub(crate) async fn start(model: &Model) -> Result<Self, StartError> {
-        let snapshot = Arc::new(compile(model, &RolloutTable::from_model(model), 1));
+    pub(crate) async fn start(model: &Arc<Model>, mut control: Option<Control>) -> Result<Self, StartError> {
+        let rollouts = match &mut control {
+            None => Rollouts::Declared,
+            Some(control) => Rollouts::Logged(control.tables.borrow_and_update().clone()),
+        };
+        let snapshot = Arc::new(rollouts.compile(model, 1));
         let workers = snapshot.workers.map_or_else(cores, NonZeroUsize::get);
         let telemetry = Telemetry::start(workers, &snapshot.telemetry).map_err(StartError::Thread)?;
         let status = Arc::new(Status::default());
@@ -63,23 +82,78 @@ impl Gateway {
         telemetry.metrics.reload_applied(snapshot.revision, unix_seconds());
         status.serving();
         let configured_health = snapshot.health;
-        Ok(Self { proxy, telemetry, health, configured_health, status, workers, revision: 1 })
+        let mut gateway = Self {
+            proxy,
+            telemetry,
+            health,
+            control,
+            configured_health,
+            status,
+            workers,
+            revision: 1,
+            model: Arc::clone(model),
+            rollouts,
+        };
+        gateway.post();
+        if let Some(control) = &mut gateway.control {
+            control.begin(gateway.proxy.handle(), Arc::clone(&gateway.telemetry.metrics));
+        }
+        Ok(gateway)
     }
 
     /// Serves `model` from now on: all of it, or, with an error, nothing of it.
     #[tracing::instrument(name = "apply", skip_all)]
-    pub(crate) fn apply(&mut self, model: &Model) -> Result<(), ServeError> {
-        let next = Arc::new(compile(model, &RolloutTable::from_model(model), self.revision + 1));
+    pub(crate) fn apply(&mut self, model: &Arc<Model>) -> Result<(), ServeError> {
+        let next = Arc::new(self.rollouts.compile(model, self.revision + 1));
         let prepared = self.proxy.prepare(&next)?;
-        self.tell_what_needs_a_restart(&next);
+        self.tell_what_needs_a_restart(&next, model);
         self.telemetry.apply(&next.telemetry);
         self.proxy.apply(Arc::clone(&next), prepared);
         self.revision = next.revision;
+        self.model = Arc::clone(model);
         self.telemetry.metrics.reload_applied(next.revision, unix_seconds());
+        self.post();
+        if let Some(control) = &self.control {
+            control.configured(model);
+        }
         Ok(())
     }
 
-    fn tell_what_needs_a_restart(&self, next: &Snapshot) {
+    /// Serves what the log says now.
+    #[tracing::instrument(name = "follow", skip_all)]
+    pub(crate) fn follow(&mut self, logged: Logged) -> Result<(), ServeError> {
+        let is_served = matches!(&self.rollouts, Rollouts::Logged(served) if served.table == logged.table);
+        let next = Rollouts::Logged(logged);
+        if !is_served {
+            let snapshot = Arc::new(next.compile(&self.model, self.revision + 1));
+            let prepared = self.proxy.prepare(&snapshot)?;
+            self.proxy.apply(Arc::clone(&snapshot), prepared);
+            self.revision = snapshot.revision;
+            self.telemetry.metrics.snapshot_published(self.revision);
+        }
+        self.rollouts = next;
+        self.post();
+        Ok(())
+    }
+
+    /// The file as it is now is not in force; `None`: it is again.
+    pub(crate) fn rejected(&self, why: Option<String>) {
+        if let Some(control) = &self.control {
+            control.board.rejected(why);
+        }
+    }
+
+    /// Tells the control plane what is in force.
+    fn post(&self) {
+        if let (Some(control), Rollouts::Logged(logged)) = (&self.control, &self.rollouts) {
+            control.board.published(&self.proxy.snapshot(), logged.sequence);
+        }
+    }
+
+    fn tell_what_needs_a_restart(&self, next: &Snapshot, model: &Model) {
+        if self.model.admin != model.admin {
+            tracing::warn!("the section `admin` changes with a restart only");
+        }
         let workers = next.workers.map_or_else(cores, NonZeroUsize::get);
         if workers != self.workers {
             tracing::warn!(running = self.workers, configured = workers, "workers change with a restart only");
@@ -112,6 +186,15 @@ impl Gateway {
         let timeout = self.proxy.snapshot().drain.timeout;
         self.proxy.drain(timeout).await;
         self.telemetry.shutdown(FLUSH).await
+    }
+}
+
+impl Rollouts {
+    fn compile(&self, model: &Model, revision: u64) -> Snapshot {
+        match self {
+            Self::Declared => compile(model, &RolloutTable::from_model(model), revision),
+            Self::Logged(logged) => compile(model, &logged.table, revision),
+        }
     }
 }
 

@@ -8,28 +8,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use patchgate_admin::api::serve;
 use patchgate_proxy::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 /// Most connections at a time; probes and scrapers need few.
 const MAX_CONNECTIONS: usize = 64;
-
-/// A request's head has to be there within this; so long, too, a connection may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Pause after an error of accept, which is mostly that there are no more files to be had.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// How far the process is.
 #[derive(Debug, Default)]
@@ -74,29 +64,8 @@ pub(crate) async fn serve(address: SocketAddr, status: Arc<Status>, metrics: Arc
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .with_state(Shared { status, metrics });
-    tokio::spawn(accept(listener, router));
+    tokio::spawn(serve::serve(listener, router, MAX_CONNECTIONS));
     Ok(address)
-}
-
-/// Serves connections until the process ends.
-async fn accept(listener: TcpListener, router: Router) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(BACK_OFF).await;
-            continue;
-        };
-        // Without room it is closed at once: a probe that is refused is tried again, one that waits is not.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        tokio::spawn(async move {
-            // Its errors are those of the client.
-            let _ = connection.await;
-            drop(place);
-        });
-    }
 }
 
 async fn startupz(State(shared): State<Shared>) -> Response {

@@ -3,6 +3,7 @@
 mod app;
 mod check;
 mod cli;
+mod control;
 mod demo;
 mod health;
 mod logs;

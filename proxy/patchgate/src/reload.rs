@@ -135,6 +135,7 @@ impl Reloader {
             Err(error) => self.reject(gateway, error.to_string(), asked),
             Ok(loaded) if loaded.model.digest == self.in_force => {
                 if self.rejected.take().is_some() {
+                    gateway.rejected(None);
                     gateway.telemetry.metrics.reload_restored();
                     tracing::info!(file = %self.path.display(), "the configuration in force is back");
                 } else if asked {
@@ -145,7 +146,7 @@ impl Reloader {
                 Err(error) => self.reject(gateway, error.to_string(), asked),
                 Ok(()) => {
                     self.rejected = None;
-                    self.in_force = loaded.model.digest;
+                    self.in_force = loaded.model.digest.clone();
                     tracing::info!(
                         file = %self.path.display(),
                         revision = gateway.revision(),
@@ -167,6 +168,7 @@ impl Reloader {
             in_force = gateway.revision(),
             "configuration rejected, the one in force serves on:\n{why}"
         );
+        gateway.rejected(Some(why.clone()));
         self.rejected = Some(why);
     }
 }

@@ -1,6 +1,7 @@
 //! `patchgate run`: serve, follow the file and the signals, end in order.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use patchgate_config::load::load;
 use patchgate_proxy::panics;
@@ -8,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Gateway;
 use crate::cli::RunArgs;
+use crate::control::{Control, Logged, Wish};
 use crate::otel;
 use crate::reload::{Reloader, environment};
 
@@ -34,11 +36,23 @@ async fn serve(args: &RunArgs) -> Result<ExitCode, Error> {
     let logs = otel::init(args.log_format, &loaded.model.telemetry)?;
     panics::install_hook();
     let mut signals = Signals::new()?;
-    let mut gateway = Gateway::start(&loaded.model).await?;
+    let model = Arc::clone(&loaded.model);
+    let control = match &model.admin {
+        None => None,
+        Some(admin) => Some(Control::open(admin, &model, &args.config.display().to_string()).await?),
+    };
+    let mut gateway = Gateway::start(&model, control).await?;
     tell_start(&gateway, &loaded);
     let mut reloader = Reloader::new(&args.config, &loaded);
     loop {
         tokio::select! {
+            wish = Control::next(&mut gateway.control) => match wish {
+                Wish::Serve(logged) => follow(&mut gateway, logged),
+                Wish::Drain => {
+                    end(gateway, true, &mut signals).await;
+                    break;
+                }
+            },
             () = reloader.changed() => reloader.reload(&mut gateway, false),
             panicked = gateway.proxy.panics.next() => panicked.log(),
             told = signals.next() => match told {
@@ -54,6 +68,13 @@ async fn serve(args: &RunArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn follow(gateway: &mut Gateway, logged: Logged) {
+    let sequence = logged.sequence;
+    if let Err(error) = gateway.follow(logged) {
+        tracing::error!(%error, sequence, "what the event log says is not served; what was served before is");
+    }
+}
+
 fn tell_start(gateway: &Gateway, loaded: &patchgate_config::load::Loaded) {
     for diagnostic in &loaded.report.diagnostics {
         let at = format!("{}:{}:{}", loaded.report.file, diagnostic.line, diagnostic.column);
@@ -61,6 +82,9 @@ fn tell_start(gateway: &Gateway, loaded: &patchgate_config::load::Loaded) {
     }
     if let Some(address) = gateway.health {
         tracing::info!(listener = "health", %address, "listening");
+    }
+    if let Some(control) = &gateway.control {
+        tracing::info!(listener = "admin", address = %control.address, "listening");
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

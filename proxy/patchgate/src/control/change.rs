@@ -14,11 +14,9 @@ use crate::reload::environment;
 pub(super) fn dry_run(now: &Model, text: &str) -> ConfigChange {
     match load::from_text("posted", text, &environment) {
         Err(report) => ConfigChange { valid: false, problems: problems(&report), changes: Vec::new() },
-        Ok(loaded) => ConfigChange {
-            valid: true,
-            problems: problems(&loaded.report),
-            changes: changes(now, &loaded.model),
-        },
+        Ok(loaded) => {
+            ConfigChange { valid: true, problems: problems(&loaded.report), changes: changes(now, &loaded.model) }
+        }
     }
 }
 
@@ -34,7 +32,8 @@ fn changes(now: &Model, next: &Model) -> Vec<String> {
         let named = model.listeners.iter().map(|listener| (listener.name.clone(), vec![part("", &**listener)]));
         named.collect()
     };
-    let services = |model: &Model| model.services.iter().map(|service| (service.name.to_string(), parts(service))).collect();
+    let services =
+        |model: &Model| model.services.iter().map(|service| (service.name.to_string(), parts(service))).collect();
     let rollouts = |model: &Model| {
         let named = model.rollouts.iter().map(|rollout| (rollout.name.to_string(), vec![part("", rollout)]));
         named.collect()

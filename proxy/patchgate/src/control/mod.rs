@@ -56,6 +56,15 @@ pub(crate) struct Control {
     begin: Option<oneshot::Sender<(Handle, Arc<Metrics>)>>,
 }
 
+/// What the control plane wants of the data plane.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// The log says something else than before: serve that.
+    Serve(Logged),
+    /// Somebody asked for an end.
+    Drain,
+}
+
 /// Why the control plane did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
@@ -110,7 +119,8 @@ impl Control {
             begin: begun,
             opened,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ControlError::Thread)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ControlError::Thread)?;
         std::thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || runtime.block_on(run(start)))
@@ -127,8 +137,21 @@ impl Control {
         }
     }
 
+    /// What the control plane wants next of the data plane; nothing ever, if there is none (any more).
+    pub(crate) async fn next(control: &mut Option<Self>) -> Wish {
+        let Some(control) = control else { return std::future::pending().await };
+        tokio::select! {
+            changed = control.tables.changed() => match changed {
+                Ok(()) => Wish::Serve(control.tables.borrow_and_update().clone()),
+                Err(_) => std::future::pending().await,
+            },
+            () = control.board.drain.notified() => Wish::Drain,
+        }
+    }
+
     /// Another configuration is in force.
     pub(crate) fn configured(&self, model: &Arc<Model>) {
+        self.board.configured(model);
         self.models.send_replace(Arc::clone(model));
     }
 }
@@ -197,7 +220,7 @@ async fn open(
     let model::Store::File(data) = &admin.store;
     let opened = FileStore::open(data, Options::default())?;
     if let Some(torn) = &opened.torn {
-        tracing::warn!(data = %data.display(), "{torn}");
+        tracing::warn!(data = %data.display(), ?torn, "the end of the event log was torn, and is cut");
     }
     let store: Arc<dyn EventStore> = Arc::new(opened.store);
     let feed = Arc::default();

@@ -81,7 +81,12 @@ impl Withdrawal {
             {
                 is_cut = true;
                 let cut = self.handle.cut(&self.rollout).await;
-                tracing::warn!(rollout = self.rollout, unanswered = cut.unanswered, broken = cut.broken, "requests cut");
+                tracing::warn!(
+                    rollout = self.rollout,
+                    unanswered = cut.unanswered,
+                    broken = cut.broken,
+                    "requests cut"
+                );
                 continue;
             }
             if took > WITHDRAWAL {

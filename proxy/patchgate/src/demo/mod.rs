@@ -43,7 +43,7 @@ async fn show(args: &DemoArgs) -> Result<bool, Error> {
     let (normal, canary) = (Collector::start().await?, Collector::start().await?);
     let text = config(&stable, &hot_fix, &normal, &canary);
     let loaded = load(&text)?;
-    let gateway = Gateway::start(&loaded.model).await?;
+    let gateway = Gateway::start(&loaded.model, None).await?;
     println!("{}", report::picture(&gateway, &stable, &hot_fix));
     let mut traffic = Traffic::new(&gateway, args.requests)?;
     let mut screen = Screen::default();
@@ -94,7 +94,7 @@ impl Screen {
 /// The same once more, for whoever wants to try: a gateway of its own, so that what was verified stays apart.
 async fn serve(loaded: &Loaded, text: &str, hot_fix: SocketAddr) -> Result<(), Error> {
     let _hot_fix = Backend::start_at(HOT_FIX, hot_fix).await?;
-    let gateway = Gateway::start(&loaded.model).await?;
+    let gateway = Gateway::start(&loaded.model, None).await?;
     println!("{}", report::commands(&gateway, text));
     tokio::signal::ctrl_c().await?;
     println!();

@@ -33,6 +33,7 @@ pub struct Control {
     /// Unix time in seconds of the last verification that found nothing amiss; 0: none.
     pub(super) log_verified_seconds: AtomicU64,
     pub(super) log_verify_failures: AtomicU64,
+    pub(super) log_append_failures: AtomicU64,
     rollouts: Mutex<Vec<LiveRollout>>,
     admin_requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
 }
@@ -79,6 +80,7 @@ impl Default for Control {
             log_append: Durations::new(&APPEND_BOUNDS),
             log_verified_seconds: AtomicU64::default(),
             log_verify_failures: AtomicU64::default(),
+            log_append_failures: AtomicU64::default(),
             rollouts: Mutex::default(),
             admin_requests: Mutex::default(),
         }
@@ -107,6 +109,12 @@ impl Control {
     pub fn log_verify_failed(&self) {
         // Relaxed: a statistic.
         self.log_verify_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an append that the log did not take or did not confirm.
+    pub fn log_append_failed(&self) {
+        // Relaxed: a statistic.
+        self.log_append_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn rollouts(&self) -> Vec<LiveRollout> {

@@ -127,6 +127,12 @@ impl Metrics {
         self.channels[channel as usize].lost()
     }
 
+    /// Records a snapshot that is in force for another reason than a configuration.
+    pub fn snapshot_published(&self, revision: u64) {
+        // Relaxed: a statistic.
+        self.control.snapshot_revision.store(revision, Ordering::Relaxed);
+    }
+
     /// Records an applied configuration.
     pub fn reload_applied(&self, revision: u64, unix_seconds: u64) {
         // Relaxed: statistics.

@@ -91,6 +91,10 @@ fn log(control: &Control, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     encoder
         .encode_descriptor("patchgate_log_verify_failures", help, None, MetricType::Counter)?
         .encode_counter::<NoLabelSet, _, f64>(&control.log_verify_failures.load(Ordering::Relaxed), None)?;
+    let help = "Appends that the event log did not take or did not confirm";
+    encoder
+        .encode_descriptor("patchgate_log_append_failures", help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, f64>(&control.log_append_failures.load(Ordering::Relaxed), None)?;
     durations(
         encoder,
         "patchgate_log_append_seconds",
