@@ -23,7 +23,7 @@ fn with(admin: &str) -> Result<std::sync::Arc<Model>, Vec<(&'static str, String)
 
 fn admin(text: &str) -> Admin {
     let model = with(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
-    model.admin.expect("the section is written")
+    model.admin.clone().expect("the section is written")
 }
 
 fn refused(admin: &str, rule: &str, path: &str) {

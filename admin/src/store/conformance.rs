@@ -163,7 +163,7 @@ pub async fn reads_keep_to_their_boundaries(factory: &dyn Factory) {
             assert_eq!(sequences(&*store, from, limit).await, all, "from {from}, limit {limit}");
         }
     }
-    assert_eq!(sequences(&*store, Sequence::MAX, usize::MAX).await, []);
+    assert_eq!(sequences(&*store, Sequence::MAX, usize::MAX).await, Vec::<Sequence>::new());
 }
 
 pub async fn a_record_as_large_as_allowed_is_stored(factory: &dyn Factory) {

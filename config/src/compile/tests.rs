@@ -71,7 +71,7 @@ const SETS: &str = r#"
   - { name: d, service: cart, version: v11, group: j, endpoints: ["127.0.0.1:8"], stages: [{ percent: 90 }], assign: [{ percent: {} }] }
 "#;
 
-fn with_sets() -> Model {
+fn with_sets() -> Arc<Model> {
     let services = TWO_SERVICES.split_once("rollouts:").map_or("", |(services, _)| services);
     model(&format!("{services}rollouts:{SETS}"))
 }

@@ -3,6 +3,7 @@
 mod app;
 mod check;
 mod cli;
+mod client;
 mod control;
 mod demo;
 mod health;
@@ -28,6 +29,13 @@ fn main() -> ExitCode {
         Command::Check(args) => return check::check(&args),
         Command::Schema => return check::schema(),
         Command::Demo(args) => demo::demo(&args),
+        Command::Rollout(args) => return client::end(client::rollout(&args)),
+        Command::Explain(args) => return client::end(client::explain(&args)),
+        Command::Log(args) => return client::end(client::log(&args)),
+        Command::Token(args) => return client::end(client::token(&args)),
+        Command::Drain(args) => return client::end(client::drain(&args)),
+        Command::Completions { shell } => return client::end(client::completions(shell)),
+        Command::Man { dir } => return client::end(client::man(dir.as_deref())),
     };
     match done {
         Ok(code) => code,

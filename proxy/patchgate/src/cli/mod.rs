@@ -1,8 +1,22 @@
-//! The command line.
+//! The command line: what can be written there, and its help. What it does is in the modules of the same names.
+//!
+//! - here: what serves, checks and shows;
+//! - [`server`]: options of every command that asks the admin API; [`rollout`], [`explain`], [`log`], [`token`],
+//!   [`drain`]: those commands;
+//! - [`parse`]: texts → values.
+
+pub(crate) mod drain;
+pub(crate) mod explain;
+pub(crate) mod log;
+pub(crate) mod parse;
+pub(crate) mod rollout;
+pub(crate) mod server;
+pub(crate) mod token;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// HTTP reverse proxy for the gray release of hot-fix patches.
 ///
@@ -29,6 +43,31 @@ pub(crate) enum Command {
     ///
     /// Exits 0 when all that was seen is what should be seen, 1 otherwise.
     Demo(DemoArgs),
+    /// Look at patch rollouts and change them.
+    #[command(after_help = rollout::EXIT_CODES)]
+    Rollout(rollout::RolloutArgs),
+    /// Tell where a request goes and why: one that might come, or one that came.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
+    /// Look into the event log, check it and prove it.
+    Log(log::LogArgs),
+    /// Make, list and revoke the tokens of the admin API.
+    Token(token::TokenArgs),
+    /// Ask a gateway to end without failing a request.
+    #[command(after_help = drain::EXAMPLES)]
+    Drain(drain::DrainArgs),
+    /// Print the completions of a shell.
+    #[command(after_help = "Example:\n  patchgate completions bash > /etc/bash_completion.d/patchgate")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands, or print the first one.
+    #[command(after_help = "Examples:\n  patchgate man | man -l -\n  patchgate man /usr/local/share/man/man1")]
+    Man {
+        /// Directory for all pages; made if there is none.
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
