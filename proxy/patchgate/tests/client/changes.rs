@@ -196,7 +196,6 @@ fn answer(stream: &mut TcpStream, status: &str, kind: &str, fields: &str, body: 
     stream.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes()).unwrap();
 }
 
-/// Loses the first three answers in three ways, then gives one; returns how the command ended and what was sent.
 #[test]
 fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     let sent = Arc::new(Mutex::new(Vec::new()));

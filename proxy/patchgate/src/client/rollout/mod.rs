@@ -1,4 +1,4 @@
-//! `patchgate rollout …`: reading ([`read`], [`status`]), files ([`file`], [`definition`]), changing ([`change`],
+//! `patchgate rollout …`: reading ([`read`], [`status`]), files ([`mod@file`], [`definition`]), changing ([`change`],
 //! [`order`]).
 
 mod change;
