@@ -10,7 +10,7 @@ use http::{HeaderName, Method, Request, StatusCode};
 use patchgate_admin::api::dto::Problem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use ureq::{Agent, Body, Timeout};
+use ureq::{Agent, Body, BodyReader, Timeout};
 
 use super::Failure;
 use super::retry::{Tries, pause};
@@ -61,6 +61,9 @@ struct Answer {
     retry_after: Option<Duration>,
     body: String,
 }
+
+/// What a server tells as it happens.
+pub(crate) type Stream = Messages<BufReader<BodyReader<'static>>>;
 
 /// How one try ended.
 enum Try {
@@ -152,11 +155,7 @@ impl Client {
     }
 
     /// Follows what is at `target`, after the event `last`.
-    pub(crate) fn follow(
-        &self,
-        target: &str,
-        last: Option<&str>,
-    ) -> Result<Messages<BufReader<ureq::BodyReader<'static>>>, Failure> {
+    pub(crate) fn follow(&self, target: &str, last: Option<&str>) -> Result<Stream, Failure> {
         let mut request = self.request(&Call::get(target), EVENT_STREAM);
         if let Some(last) = last.and_then(|last| last.parse().ok()) {
             request.headers_mut().insert(LAST_EVENT_ID, last);

@@ -4,7 +4,8 @@
 //!
 //! 1. [`server`]: where the admin API is, and what makes us known there;
 //! 2. [`http`]: one request, again if its answer was lost ([`retry`]); [`sse`] and [`follow`]: what changes;
-//! 3. the commands: [`rollout`], [`explain`], [`log`], [`token`], [`drain`], [`pages`];
+//! 3. the commands: [`mod@rollout`], [`mod@explain`], [`mod@log`], [`mod@token`], [`mod@drain`],
+//!    [`pages`];
 //! 4. [`output`] and [`screen`]: to standard output; [`render`]: wire types → texts for people.
 //!
 //! Nothing here decides about a rollout: the server does, or says why not. [`failure`] tells what can go wrong.

@@ -37,7 +37,9 @@ fn help_names_every_command() {
     let output = patchgate(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for command in ["run", "check", "schema", "demo"] {
+    for command in
+        ["run", "check", "schema", "demo", "rollout", "explain", "log", "token", "drain", "completions", "man"]
+    {
         assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {text}");
     }
 }

@@ -1,4 +1,4 @@
-//! `patchgate rollout …`: reading ([`read`], [`status`]), files ([`file`], [`definition`]), changing ([`change`],
+//! `patchgate rollout …`: reading ([`read`], [`status`]), files ([`mod@file`], [`definition`]), changing ([`change`],
 //! [`order`]).
 
 mod change;
@@ -25,7 +25,7 @@ pub(crate) fn rollout(args: &RolloutArgs) -> Result<ExitCode, Failure> {
     let mut server = Server::of(&args.server)?;
     if matches!(args.command, RolloutCommand::Status(_)) {
         // There the option says how long to wait for the rollout.
-        server.timeout = server.timeout.min(TIMEOUT);
+        server.timeout = TIMEOUT;
     }
     let (client, mut output) = (Client::new(server), Output::new(args.server.output));
     let done = match &args.command {
