@@ -6,6 +6,7 @@
 mod asked;
 mod changes;
 mod files;
+mod offline;
 mod pages;
 mod reach;
 mod reads;

@@ -3,7 +3,7 @@
 use crate::scripted::patchgate;
 
 /// Every command that is a verb of its own.
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 28] = [
     &["run"],
     &["check"],
     &["schema"],
@@ -24,6 +24,8 @@ const COMMANDS: [&[&str]; 26] = [
     &["explain"],
     &["log", "show"],
     &["log", "verify"],
+    &["log", "prove"],
+    &["log", "export"],
     &["token", "create"],
     &["token", "list"],
     &["token", "revoke"],
