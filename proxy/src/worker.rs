@@ -19,8 +19,8 @@ use crate::deadline::Deadlines;
 use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
 use crate::rollout::Track;
-use crate::telemetry::WorkerTelemetry;
 use crate::telemetry::metrics::{Series, SeriesKey};
+use crate::telemetry::{Blocks, WorkerTelemetry};
 use crate::trust::{SpanId, Threshold, TraceId};
 use crate::upstream::{Pool, Upstreams};
 
@@ -69,6 +69,8 @@ pub(crate) struct WorkerSnapshot {
     /// For traces that begin here.
     pub(crate) default_threshold: Option<Threshold>,
     backends: Vec<BackendState>,
+    /// What spans have in common.
+    pub(crate) blocks: Blocks,
 }
 
 /// A backend as one worker uses it.
@@ -250,6 +252,7 @@ impl WorkerSnapshot {
         Self {
             canary_threshold: Threshold::from_probability(telemetry.sample_canary),
             default_threshold: Threshold::from_probability(telemetry.sample_default),
+            blocks: Blocks::new(&config),
             config,
             backends,
         }

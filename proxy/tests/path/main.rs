@@ -10,6 +10,7 @@ mod headers;
 mod limits;
 mod listeners;
 mod retry;
+mod spans;
 mod trust;
 
 use std::net::SocketAddr;
