@@ -11,9 +11,9 @@ use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::mpsc;
 
-/// Spans after which a worker hands its chunk over. Each chunk wakes the exporter and is a request of its own while the
-/// exporter keeps up, which takes about as long as the encoding of a hundred spans.
-const CHUNK_SPANS: usize = 512;
+/// Spans after which a worker hands its chunk over. While the exporter keeps up each chunk wakes it and is a request of
+/// its own, so few spans are dear; many are more than the caches keep until they are sent.
+const CHUNK_SPANS: usize = 256;
 
 /// Bytes after which a worker hands its chunk over: less than 256 KiB by what one request may add, so that this is
 /// where a growing buffer ends.
@@ -263,7 +263,7 @@ mod tests {
     fn a_chunk_is_full_before_it_could_find_no_room() {
         let (sender, _receiver) = channel(&Arc::default());
         sender.bound(65_536, 32 << 20);
-        assert!(!sender.is_full(&chunk(511, 1)) && sender.is_full(&chunk(512, 1)));
+        assert!(!sender.is_full(&chunk(255, 1)) && sender.is_full(&chunk(256, 1)));
         assert!(!sender.is_full(&chunk(1, 240 * 1024 - 1)) && sender.is_full(&chunk(1, 240 * 1024)));
         sender.bound(100, 1000);
         assert!(!sender.is_full(&chunk(24, 1)) && sender.is_full(&chunk(25, 1)));

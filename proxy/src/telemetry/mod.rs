@@ -279,7 +279,7 @@ impl WorkerTelemetry {
             return;
         }
         let wall = self.clock.unix_nanos(now, SystemTime::now);
-        self.export(exchange, &facts, exported, &Ending { finish, at: now, wall });
+        self.export(exchange, &facts, exported, &Ending { finish, at: now, duration, wall });
         if let Some(series) = series {
             let at = Duration::from_nanos(wall);
             series.shard(self.index).note_exemplar(duration, at, || ExemplarOf {

@@ -102,15 +102,13 @@ pub fn span(out: &mut Vec<u8>, span: &Span<'_>, attributes: impl FnOnce(&mut Att
         bytes(out, 3, span.trace_state);
     }
     let (method, route) = span.name;
-    tag(out, 5, BYTES);
-    varint(out, (method.len() + route.len()) as u64);
+    before_bytes(out, 5, method.len() + route.len());
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(route.as_bytes());
     attributes(&mut Attributes { out });
     if let Some((trace_id, span_id)) = span.link {
         let length = 2 + 16 + 2 + 8 + 5;
-        tag(out, 13, BYTES);
-        varint(out, length);
+        before_bytes(out, 13, length);
         bytes(out, 1, &trace_id.to_be_bytes());
         bytes(out, 2, &span_id.to_be_bytes());
         tag(out, 6, FIXED32);
@@ -167,6 +165,30 @@ impl<const N: usize> Key<N> {
         head
     }
 
+    /// The key's bytes before a text of this length that [`is_short`].
+    const fn before_text(&self, length: usize) -> [u8; N] {
+        let mut head = self.before(2 + length);
+        head[N - TEXT] = length as u8;
+        head
+    }
+
+    /// The whole attribute of a text; `A` is how long it is.
+    ///
+    /// # Panics
+    /// When compiled, if `A` is not that, or the text is not a short one.
+    #[must_use]
+    pub const fn with<const A: usize>(&self, value: &str) -> [u8; A] {
+        assert!(A == N + value.len() && is_short::<N>(value.len()), "A is as long as key and short text");
+        let head = self.before_text(value.len());
+        let mut whole = [0; A];
+        let mut at = 0;
+        while at < A {
+            whole[at] = if at < N { head[at] } else { value.as_bytes()[at - N] };
+            at += 1;
+        }
+        whole
+    }
+
     fn name(&self) -> &[u8] {
         &self.0[4..N - 4]
     }
@@ -179,6 +201,17 @@ macro_rules! key {
     };
 }
 pub(super) use key;
+
+/// A text attribute, made when compiled, for [`Attributes::encoded`].
+macro_rules! fixed {
+    ($name:literal, $value:expr) => {
+        &const {
+            const KEY: usize = $name.len() + 8;
+            $crate::telemetry::otlp::Key::<KEY>::new($name).with::<{ KEY + $value.len() }>($value)
+        }
+    };
+}
+pub(super) use fixed;
 
 /// Writes a span's attributes.
 #[derive(Debug)]
@@ -193,6 +226,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Attributes that were written before.
+    #[inline]
     pub fn encoded(&mut self, attributes: &[u8]) {
         self.out.extend_from_slice(attributes);
     }
@@ -207,7 +241,7 @@ impl<'a> Attributes<'a> {
     pub fn joined<const N: usize>(&mut self, key: &Key<N>, first: &str, rest: &str) {
         let length = first.len() + rest.len();
         if is_short::<N>(length) {
-            self.short(key, length);
+            self.out.extend_from_slice(&key.before_text(length));
             self.out.extend_from_slice(first.as_bytes());
             self.out.extend_from_slice(rest.as_bytes());
         } else {
@@ -222,11 +256,16 @@ impl<'a> Attributes<'a> {
     }
 
     /// A whole number.
+    #[inline]
     pub fn int<const N: usize>(&mut self, key: &Key<N>, value: u64) {
         let mut head = key.before(1 + varint_len(value));
         head[N - VALUE] = tag_byte(3, VARINT);
-        self.out.extend_from_slice(&head[..N - TEXT]);
-        varint(self.out, value);
+        // Its first byte, the only one of a small number, is where a text has its length.
+        head[N - TEXT] = value as u8 & 0x7f | if value >= 0x80 { 0x80 } else { 0 };
+        self.out.extend_from_slice(&head);
+        if value >= 0x80 {
+            varint(self.out, value >> 7);
+        }
     }
 
     /// True or false.
@@ -240,19 +279,11 @@ impl<'a> Attributes<'a> {
     #[inline]
     fn raw<const N: usize>(&mut self, key: &Key<N>, value: &[u8]) {
         if is_short::<N>(value.len()) {
-            self.short(key, value.len());
+            self.out.extend_from_slice(&key.before_text(value.len()));
             self.out.extend_from_slice(value);
         } else {
             self.long(key.name(), value);
         }
-    }
-
-    /// All before a text that [`is_short`].
-    #[inline]
-    fn short<const N: usize>(&mut self, key: &Key<N>, length: usize) {
-        let mut head = key.before(2 + length);
-        head[N - TEXT] = length as u8;
-        self.out.extend_from_slice(&head);
     }
 
     #[cold]
@@ -326,9 +357,18 @@ fn tag(out: &mut Vec<u8>, field: u8, wire: u8) {
 }
 
 fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
-    tag(out, field, BYTES);
-    varint(out, value.len() as u64);
+    before_bytes(out, field, value.len());
     out.extend_from_slice(value);
+}
+
+#[inline]
+fn before_bytes(out: &mut Vec<u8>, field: u8, length: usize) {
+    if length < 0x80 {
+        out.extend_from_slice(&[tag_byte(field, BYTES), length as u8]);
+    } else {
+        tag(out, field, BYTES);
+        varint(out, length as u64);
+    }
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {

@@ -4,14 +4,16 @@
 //! Built at the request's end from what its stages noted anyway; a request that is not exported builds nothing.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use http::{Method, Version};
+use patchgate_config::snapshot::RolloutId;
 use tokio::time::Instant;
 
-use super::blocks::{EndpointBlocks, RolloutBlocks};
+use super::blocks::{EndpointBlocks, Told};
 use super::clock::nanos;
 use super::decide::{Exported, SamplingReason};
-use super::otlp::{self, Attributes, Kind, Span, key};
+use super::otlp::{self, Attributes, Kind, Span, fixed, key};
 use crate::exchange::{Exchange, Facts, Finish, Sent};
 use crate::trust::{Edit, Mark, MarkEdit, OtEdit, Threshold, TraceState};
 
@@ -19,6 +21,8 @@ use crate::trust::{Edit, Mark, MarkEdit, OtEdit, Threshold, TraceState};
 pub(super) struct Ending {
     pub(super) finish: Finish,
     pub(super) at: Instant,
+    /// From the request's begin.
+    pub(super) duration: Duration,
     /// Wall clock at `at`, in nanoseconds since 1970.
     pub(super) wall: u64,
 }
@@ -60,14 +64,14 @@ fn server(
         trace_state,
         name: route.map_or((method.name, ""), |route| (method.name_and_space, route)),
         kind: Kind::Server,
-        start: ending.unix_nanos(exchange.started),
+        start: ending.wall.saturating_sub(nanos(ending.duration)),
         end: ending.wall,
         failed: error.is_some(),
         link: trace.link.map(|link| (link.trace_id.get(), link.parent_id.get())),
     };
     otlp::span(out, &span, |attributes| {
         method_attributes(attributes, facts, method);
-        attributes.text(key!("url.scheme"), "http");
+        attributes.encoded(fixed!("url.scheme", "http"));
         attributes.text(key!("url.path"), facts.uri.path());
         if let Some(route) = route {
             attributes.text(key!("http.route"), route);
@@ -85,53 +89,63 @@ fn server(
             attributes.ascii(key!("user_agent.original"), agent.as_bytes());
         }
         attributes.ascii(key!("client.address"), exchange.connection.peer_value.as_bytes());
-        attributes.text(key!("network.protocol.version"), protocol_version(facts.version));
+        attributes.encoded(match facts.version {
+            Version::HTTP_10 => fixed!("network.protocol.version", "1.0"),
+            Version::HTTP_2 => fixed!("network.protocol.version", "2"),
+            _ => fixed!("network.protocol.version", "1.1"),
+        });
         patch_attributes(attributes, exchange, facts, exported);
     });
 }
 
 fn patch_attributes(attributes: &mut Attributes<'_>, exchange: &Exchange, facts: &Facts, exported: Exported) {
-    mark_attributes(attributes, exchange, facts);
-    if let Some(decision) = &facts.decision {
-        attributes.text(key!("patch.track"), decision.track.as_str());
-        attributes.text(key!("patch.decision"), decision.reason.as_str());
+    let (snapshot, config) = (&exchange.snapshot, &exchange.snapshot.config);
+    let patch = patch_of(exchange, facts);
+    if let Some(Patch::Marked(group, version)) = patch {
+        attributes.text(key!("patch.group"), group);
+        attributes.text(key!("patch.version"), version);
     }
-    attributes.text(key!("patch.sampling.reason"), exported.reason.as_str());
-    if let Some(parent) = facts.trace.parent {
-        attributes.bool(key!("patch.sampling.parent_sampled"), parent.flags.sampled());
-    }
-    let config = &exchange.snapshot.config;
-    if let Some(backend) = facts.served_by {
-        attributes.encoded(&exchange.snapshot.blocks.backend(config, backend).served);
-    } else if let Some(service) = facts.service {
-        attributes.text(key!("patchgate.service"), &config.service(service).name);
+    let told = Told {
+        rollout: if let Some(Patch::Rollout(id)) = patch { Some(id) } else { None },
+        decision: facts.decision.map(|decision| (decision.track, decision.reason)),
+        sampling: exported.reason,
+        parent_sampled: facts.trace.parent.map(|parent| parent.flags.sampled()),
+    };
+    match facts.served_by {
+        Some(backend) => snapshot.blocks.backend(config, backend).told(&told, config, attributes),
+        None => {
+            told.write(config, attributes);
+            if let Some(service) = facts.service {
+                attributes.text(key!("patchgate.service"), &config.service(service).name);
+            }
+        }
     }
 }
 
-/// The patch that a request is about: what its response said, or what its trace state says, or the one it is compared
-/// with.
-fn mark_attributes(attributes: &mut Attributes<'_>, exchange: &Exchange, facts: &Facts) {
-    let mut write = |group: &str, version: &str| {
-        attributes.text(key!("patch.group"), group);
-        attributes.text(key!("patch.version"), version);
-    };
+/// The patch that a request is about.
+enum Patch<'a> {
+    /// That of a rollout.
+    Rollout(RolloutId),
+    /// A group and a version.
+    Marked(&'a str, &'a str),
+}
+
+/// What a request's response said, or what its trace state says, or the patch it is compared with.
+fn patch_of<'a>(exchange: &'a Exchange, facts: &'a Facts) -> Option<Patch<'a>> {
     if let Some(mark) = &facts.response_mark {
-        return write(&mark.group, &mark.version);
+        return Some(Patch::Marked(&mark.group, &mark.version));
     }
     let rollout = facts.decision.and_then(|decision| decision.rollout);
-    let rollout = rollout.map(|id| exchange.snapshot.blocks.rollout(&exchange.snapshot.config, id));
     // A request that is not raised has no mark to look for; one of this rollout's patch need not be parsed for it.
     if let Some(state) = facts.trace.state.as_ref().filter(|_| facts.trace.raised).map(|value| value.as_bytes())
-        && !rollout.is_some_and(|rollout: &RolloutBlocks| rollout.is_in(state))
+        && !rollout.is_some_and(|id| exchange.snapshot.blocks.has_mark_of(&exchange.snapshot.config, id, state))
         && let Ok(state) = TraceState::parse([state])
         && let Some(mark) = state.mark().mark()
     {
-        return write(mark.group(), mark.version());
+        return Some(Patch::Marked(mark.group(), mark.version()));
     }
     // Control is compared with a patch without being marked.
-    if let Some(rollout) = rollout {
-        attributes.encoded(&rollout.marked);
-    }
+    rollout.map(Patch::Rollout)
 }
 
 fn client(
@@ -235,24 +249,29 @@ struct KnownMethod {
     /// The same before a route.
     name_and_space: &'static str,
     /// `http.request.method`.
-    value: &'static str,
+    attribute: &'static [u8],
 }
 
 fn method_attributes(attributes: &mut Attributes<'_>, facts: &Facts, known: &KnownMethod) {
-    attributes.text(key!("http.request.method"), known.value);
+    attributes.encoded(known.attribute);
     if std::ptr::eq(known, &OTHER) {
         attributes.text(key!("http.request.method_original"), facts.method.as_str());
     }
 }
 
 /// What a method is told as that is not one of RFC 9110 or PATCH.
-static OTHER: KnownMethod = KnownMethod { name: "HTTP", name_and_space: "HTTP ", value: "_OTHER" };
+static OTHER: KnownMethod =
+    KnownMethod { name: "HTTP", name_and_space: "HTTP ", attribute: fixed!("http.request.method", "_OTHER") };
 
 /// The method if it is one of RFC 9110 or PATCH, else [`OTHER`].
 fn known_method(method: &Method) -> &'static KnownMethod {
     macro_rules! known {
         ($name:literal) => {
-            &const { KnownMethod { name: $name, name_and_space: concat!($name, " "), value: $name } }
+            &KnownMethod {
+                name: $name,
+                name_and_space: concat!($name, " "),
+                attribute: fixed!("http.request.method", $name),
+            }
         };
     }
     match *method {
@@ -266,14 +285,6 @@ fn known_method(method: &Method) -> &'static KnownMethod {
         Method::TRACE => known!("TRACE"),
         Method::CONNECT => known!("CONNECT"),
         _ => &OTHER,
-    }
-}
-
-const fn protocol_version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
     }
 }
 
