@@ -20,8 +20,8 @@ use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
 use crate::rollout::Track;
 use crate::rollout::follow::Thresholds;
-use crate::telemetry::WorkerTelemetry;
 use crate::telemetry::metrics::{Series, SeriesKey};
+use crate::telemetry::{Blocks, WorkerTelemetry};
 use crate::trust::{SpanId, TraceId};
 use crate::upstream::{Pool, Upstreams};
 use crate::withdraw::{Canaries, InFlight};
@@ -69,6 +69,8 @@ pub(crate) struct WorkerSnapshot {
     pub(crate) config: Arc<Snapshot>,
     pub(crate) thresholds: Thresholds,
     backends: Vec<BackendState>,
+    /// What spans have in common.
+    pub(crate) blocks: Blocks,
 }
 
 /// A backend as one worker uses it.
@@ -257,7 +259,7 @@ impl WorkerSnapshot {
         for rollout in &config.rollouts {
             backends[rollout.backend.0 as usize].canary = Some(canaries.of(&rollout.name, telemetry));
         }
-        Self { thresholds: Thresholds::of(&config.telemetry), config, backends }
+        Self { thresholds: Thresholds::of(&config.telemetry), blocks: Blocks::new(&config), config, backends }
     }
 
     /// The mark of a hot-fix backend as `tracestate` of its responses; `None` for a stable one.

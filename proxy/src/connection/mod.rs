@@ -22,6 +22,7 @@ use hyper::server::conn::{http1, http2};
 use patchgate_config::snapshot::Limits;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tower::util::MapFuture;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
@@ -218,8 +219,9 @@ where
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .max_send_buf_size(256 * 1024);
-    let mut parser =
-        std::pin::pin!(parser.serve_connection(WireIo(Rc::clone(wire)), request_service(connection, stack)));
+    // Boxed: hyper moves a stream's future several times until it is first polled.
+    let service = request_service(connection, MapFuture::new(stack, Box::pin));
+    let mut parser = std::pin::pin!(parser.serve_connection(WireIo(Rc::clone(wire)), service));
     let mut tick = std::pin::pin!(tokio::time::sleep(TICK));
     let mut watch = Watch::new(Instant::now(), &wire.traffic);
     let mut draining = std::pin::pin!(connection.worker.draining());

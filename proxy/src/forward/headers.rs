@@ -232,7 +232,9 @@ pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
     if let Some(span) = exposed.server_timing {
         append_server_timing(headers, &span);
     }
-    if let Some(value) = exposed.request_id {
+    if let Some(mut value) = exposed.request_id {
+        // As with `server-timing`: no other response has it.
+        value.set_sensitive(true);
         headers.insert(REQUEST_ID, value);
     }
 }

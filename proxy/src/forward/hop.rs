@@ -1,7 +1,10 @@
 //! Hop-by-hop fields: removed in both directions, so that nothing meant for one connection crosses to another
 //! (RFC 9110 §7.6.1).
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
 
 use super::names::Names;
 
@@ -23,6 +26,19 @@ const PROTECTED: [&str; 14] = [
     "x-request-id",
 ];
 
+/// The fields of [`Names::HOP_BY_HOP`].
+static HOP_BY_HOP: [(Names, HeaderName); 9] = [
+    (Names::CONNECTION, CONNECTION),
+    (Names::TE, TE),
+    (Names::TRANSFER_ENCODING, TRANSFER_ENCODING),
+    (Names::KEEP_ALIVE, HeaderName::from_static("keep-alive")),
+    (Names::PROXY_CONNECTION, HeaderName::from_static("proxy-connection")),
+    (Names::UPGRADE, UPGRADE),
+    (Names::PROXY_AUTHENTICATE, PROXY_AUTHENTICATE),
+    (Names::PROXY_AUTHORIZATION, PROXY_AUTHORIZATION),
+    (Names::HTTP2_SETTINGS, HeaderName::from_static("http2-settings")),
+];
+
 /// Removes hop-by-hop fields and those that `Connection` names, and `Content-Length` where `Transfer-Encoding` made it
 /// void (RFC 9112 §6.1): what goes on is framed anew. `found`: the head's known fields.
 pub(crate) fn strip(headers: &mut HeaderMap, found: Names) {
@@ -36,8 +52,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, found: Names) {
     if hop.has(Names::TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    let present: Vec<HeaderName> = headers.keys().filter(|name| hop.has(Names::of(name))).cloned().collect();
-    for name in present {
+    for (_, name) in HOP_BY_HOP.iter().filter(|(known, _)| hop.has(*known)) {
         headers.remove(name);
     }
 }
@@ -58,8 +73,9 @@ pub(crate) fn strip_listed(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|token| token.trim().to_ascii_lowercase())
-        .filter(|token| !matches!(token.as_str(), "" | "close" | "keep-alive"))
+        .map(str::trim)
+        .filter(|token| !["", "close", "keep-alive"].iter().any(|usual| token.eq_ignore_ascii_case(usual)))
+        .map(str::to_ascii_lowercase)
         .filter(|token| PROTECTED.binary_search(&token.as_str()).is_err())
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !Names::HOP_BY_HOP.has(Names::of(name)))
@@ -138,6 +154,15 @@ mod tests {
     fn te_trailers_is_told_from_te_gzip() {
         assert!(lists_trailers(&headers(&[("te", "gzip, Trailers")])));
         assert!(!lists_trailers(&headers(&[("te", "gzip")])));
+    }
+
+    #[test]
+    fn the_fields_are_those_of_the_set() {
+        let all = HOP_BY_HOP.iter().fold(Names::default(), |all, (known, name)| {
+            assert_eq!(Names::of(name), *known, "{name}");
+            all.with(*known)
+        });
+        assert_eq!(all, Names::HOP_BY_HOP);
     }
 
     #[test]

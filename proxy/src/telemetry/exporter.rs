@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use patchgate_config::snapshot::{Otlp, OtlpProtocol};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::channel::{ChannelCounts, Chunk, Receiver};
+use super::channel::{ChannelCounts, Receiver};
 use super::otlp;
+use super::pieces::Pieces;
 
 /// Spans in one export, unless a chunk alone has more.
 const BATCH_SPANS: usize = 2048;
@@ -99,7 +100,7 @@ struct Run {
     receiver: Receiver,
     counts: Arc<ChannelCounts>,
     target: Arc<Mutex<Option<Target>>>,
-    connection: Option<(Uri, SendRequest<Full<Bytes>>)>,
+    connection: Option<(Uri, SendRequest<Pieces>)>,
     #[cfg(feature = "otlp-grpc")]
     grpc: Option<(Uri, super::grpc::GrpcSender)>,
     away: bool,
@@ -124,15 +125,15 @@ enum ExportError {
 impl Run {
     async fn run(mut self) {
         while let Some(first) = self.receiver.next().await {
-            let mut chunks = vec![first];
-            let mut spans = chunks[0].spans;
+            let (mut batch, mut spans) = (Pieces::default(), first.spans);
+            batch.push(first.bytes);
             while spans < BATCH_SPANS
                 && let Some(more) = self.receiver.try_next()
             {
                 spans += more.spans;
-                chunks.push(more);
+                batch.push(more.bytes);
             }
-            if self.export(&chunks).await {
+            if self.export(batch).await {
                 self.counts.exported(spans);
             } else {
                 self.counts.failed(spans);
@@ -140,11 +141,10 @@ impl Run {
         }
     }
 
-    async fn export(&mut self, chunks: &[Chunk]) -> bool {
+    async fn export(&mut self, mut body: Pieces) -> bool {
         let target = self.target.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let Some(target) = target else { return false };
-        let body = otlp::request(&target.service_name, chunks.iter().map(|chunk| &*chunk.bytes));
-        let body = Bytes::from(body);
+        body.push_front(Bytes::from(otlp::request_head(&target.service_name, body.len())));
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
             let tried = tokio::time::timeout(target.otlp.timeout, self.post(&target.otlp, body.clone())).await;
@@ -170,7 +170,7 @@ impl Run {
         false
     }
 
-    async fn post(&mut self, otlp: &Otlp, body: Bytes) -> Result<(), ExportError> {
+    async fn post(&mut self, otlp: &Otlp, body: Pieces) -> Result<(), ExportError> {
         match otlp.protocol {
             OtlpProtocol::Http => self.post_http(otlp, body).await,
             #[cfg(feature = "otlp-grpc")]
@@ -184,7 +184,7 @@ impl Run {
     }
 
     #[cfg(feature = "otlp-grpc")]
-    async fn post_grpc(&mut self, otlp: &Otlp, body: Bytes) -> Result<(), ExportError> {
+    async fn post_grpc(&mut self, otlp: &Otlp, body: Pieces) -> Result<(), ExportError> {
         use super::grpc::{self, GrpcError};
         let told = |error| match error {
             GrpcError::Status(status) => ExportError::GrpcStatus(status),
@@ -194,7 +194,7 @@ impl Run {
             self.grpc = Some((otlp.endpoint.clone(), grpc::connect(&otlp.endpoint).await.map_err(told)?));
         }
         match &mut self.grpc {
-            Some((_, sender)) => grpc::export(sender, &otlp.endpoint, &body).await.map_err(told),
+            Some((_, sender)) => grpc::export(sender, &otlp.endpoint, body).await.map_err(told),
             None => Err(ExportError::TimedOut),
         }
     }
@@ -208,13 +208,13 @@ impl Run {
         }
     }
 
-    async fn post_http(&mut self, otlp: &Otlp, body: Bytes) -> Result<(), ExportError> {
+    async fn post_http(&mut self, otlp: &Otlp, body: Pieces) -> Result<(), ExportError> {
         let authority = otlp.endpoint.authority().map(ToString::to_string).unwrap_or_default();
         let base = otlp.endpoint.path().trim_end_matches('/');
         let request = Request::post(format!("{base}/v1/traces"))
             .header(http::header::HOST, authority)
             .header(http::header::CONTENT_TYPE, "application/x-protobuf")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| ExportError::Unreachable(error.to_string()))?;
         let response = match self.connection(&otlp.endpoint).await?.send_request(request).await {
             Ok(response) => response,
@@ -237,7 +237,7 @@ impl Run {
         }
     }
 
-    async fn connection(&mut self, endpoint: &Uri) -> Result<&mut SendRequest<Full<Bytes>>, ExportError> {
+    async fn connection(&mut self, endpoint: &Uri) -> Result<&mut SendRequest<Pieces>, ExportError> {
         let usable = match &mut self.connection {
             Some((to, sender)) => to == endpoint && sender.ready().await.is_ok(),
             None => false,

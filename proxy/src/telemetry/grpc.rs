@@ -2,13 +2,15 @@
 //!
 //! The message is the same `ExportTraceServiceRequest` as over HTTP, behind the five bytes of a gRPC frame.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, Request, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+
+use super::pieces::Pieces;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -22,7 +24,7 @@ pub(super) enum GrpcError {
 }
 
 /// A connection to one collector.
-pub(super) type GrpcSender = http2::SendRequest<Full<Bytes>>;
+pub(super) type GrpcSender = http2::SendRequest<Pieces>;
 
 /// Connects to a collector.
 pub(super) async fn connect(endpoint: &Uri) -> Result<GrpcSender, GrpcError> {
@@ -40,17 +42,17 @@ pub(super) async fn connect(endpoint: &Uri) -> Result<GrpcSender, GrpcError> {
 }
 
 /// Sends one `ExportTraceServiceRequest`.
-pub(super) async fn export(sender: &mut GrpcSender, endpoint: &Uri, message: &[u8]) -> Result<(), GrpcError> {
+pub(super) async fn export(sender: &mut GrpcSender, endpoint: &Uri, mut message: Pieces) -> Result<(), GrpcError> {
     let unreachable = |error: &dyn std::fmt::Display| GrpcError::Unreachable(error.to_string());
-    let mut frame = BytesMut::with_capacity(5 + message.len());
+    let mut frame = BytesMut::with_capacity(5);
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.len()).map_err(|error| unreachable(&error))?);
-    frame.put_slice(message);
+    message.push_front(frame.freeze());
     let authority = endpoint.authority().map(ToString::to_string).unwrap_or_default();
     let request = Request::post(format!("http://{authority}{EXPORT}"))
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
-        .body(Full::new(frame.freeze()))
+        .body(message)
         .map_err(|error| unreachable(&error))?;
     let response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
     // An error may come without a body, its status then stands in the head.

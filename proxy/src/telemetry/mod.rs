@@ -4,13 +4,16 @@
 //! Nothing is built, formatted or allocated for a request that is not exported.
 
 pub mod access;
+mod blocks;
 pub mod channel;
+mod clock;
 pub mod decide;
 mod exporter;
 #[cfg(feature = "otlp-grpc")]
 mod grpc;
 pub mod metrics;
 pub mod otlp;
+mod pieces;
 pub mod recent;
 mod span;
 pub mod traffic;
@@ -30,15 +33,14 @@ use crate::exchange::{Exchange, Facts, Finish};
 use crate::rollout::Track;
 use crate::trust::{Invalid, MarkResult, Rejected};
 use access::AccessLog;
+pub(crate) use blocks::Blocks;
 use channel::{Channel, ChannelCounts, Chunk, Sender};
+use clock::WallClock;
 use decide::{Exported, Sampling, decide};
 use exporter::{Exporter, Target};
 use metrics::{CanaryCounts, Count, Counters, ExemplarOf, Metrics, Series, SeriesKey};
 use recent::{Recent, Record, Writer};
 use span::Ending;
-
-/// Spans after which a worker hands its chunk over.
-const CHUNK_SPANS: usize = 128;
 
 /// A chunk that is not full is handed over after this.
 const CHUNK_AGE: Duration = Duration::from_millis(200);
@@ -64,6 +66,7 @@ pub struct WorkerTelemetry {
     recent: Writer,
     access: AccessLog,
     pending: Rc<Pending>,
+    clock: WallClock,
 }
 
 /// Spans that this worker has not handed over yet.
@@ -171,6 +174,7 @@ impl WorkerSeed {
             recent: self.recent,
             access: self.access,
             pending,
+            clock: WallClock::default(),
         }
     }
 }
@@ -290,7 +294,6 @@ impl WorkerTelemetry {
         self.recent.write(&Record::of(exchange, &facts, now));
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
-        let wall = SystemTime::now();
         if config.access_log && !self.access.write(exchange, &facts, finish.as_str(), duration.as_secs_f64()) {
             self.counters.add(Count::AccessLogDropped);
         }
@@ -301,17 +304,16 @@ impl WorkerTelemetry {
         if collector.is_none() {
             return;
         }
-        self.export(exchange, &facts, exported, &Ending { finish, at: now, wall });
+        let wall = self.clock.unix_nanos(now, SystemTime::now);
+        self.export(exchange, &facts, exported, &Ending { finish, at: now, duration, wall });
         if let Some(series) = series {
-            series.note_exemplar(
-                duration,
-                ExemplarOf {
-                    trace_id: facts.trace.id.get(),
-                    span_id: facts.trace.span.get(),
-                    value: duration.as_secs_f64(),
-                    at: wall,
-                },
-            );
+            let at = Duration::from_nanos(wall);
+            series.shard(self.index).note_exemplar(duration, at, || ExemplarOf {
+                trace_id: facts.trace.id.get(),
+                span_id: facts.trace.span.get(),
+                value: duration.as_secs_f64(),
+                at: SystemTime::UNIX_EPOCH + at,
+            });
         }
     }
 
@@ -357,14 +359,16 @@ impl WorkerTelemetry {
 
     fn export(&self, exchange: &Exchange, facts: &Facts, exported: Exported, ending: &Ending) {
         let channel = exported.channel;
+        let sender = &self.pending.senders[channel as usize];
         let full = {
             let mut chunk = self.pending.chunks[channel as usize].borrow_mut();
+            let chunk = &mut *chunk;
             if chunk.spans == 0 {
+                *chunk = sender.chunk();
                 self.pending.begun.notify_one();
             }
-            let chunk = &mut *chunk;
             chunk.spans += span::encode(&mut chunk.bytes, exchange, facts, exported, ending);
-            chunk.spans >= CHUNK_SPANS
+            sender.is_full(chunk)
         };
         if full {
             self.pending.flush(channel);

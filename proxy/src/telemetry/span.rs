@@ -3,13 +3,17 @@
 //!
 //! Built at the request's end from what its stages noted anyway; a request that is not exported builds nothing.
 
-use std::time::SystemTime;
+use std::borrow::Cow;
+use std::time::Duration;
 
 use http::{Method, Version};
+use patchgate_config::snapshot::RolloutId;
 use tokio::time::Instant;
 
+use super::blocks::{EndpointBlocks, Told};
+use super::clock::nanos;
 use super::decide::{Exported, SamplingReason};
-use super::otlp::{self, Attributes, Kind, Span};
+use super::otlp::{self, Attributes, Kind, Span, fixed, key};
 use crate::exchange::{Exchange, Facts, Finish, Sent};
 use crate::trust::{Edit, Mark, MarkEdit, OtEdit, Threshold, TraceState};
 
@@ -17,8 +21,10 @@ use crate::trust::{Edit, Mark, MarkEdit, OtEdit, Threshold, TraceState};
 pub(super) struct Ending {
     pub(super) finish: Finish,
     pub(super) at: Instant,
-    /// Wall clock at `at`.
-    pub(super) wall: SystemTime,
+    /// From the request's begin.
+    pub(super) duration: Duration,
+    /// Wall clock at `at`, in nanoseconds since 1970.
+    pub(super) wall: u64,
 }
 
 /// Appends the spans of a request; returns how many.
@@ -48,10 +54,6 @@ fn server(
     let config = &exchange.snapshot.config;
     let route = facts.route.map(|route| config.routes.name(route));
     let method = known_method(&facts.method);
-    let name = match route {
-        Some(route) => format!("{} {route}", if method == "_OTHER" { "HTTP" } else { method }),
-        None => if method == "_OTHER" { "HTTP" } else { method }.to_owned(),
-    };
     let error = server_error(facts, ending.finish);
     let trace = &facts.trace;
     let span = Span {
@@ -60,59 +62,90 @@ fn server(
         parent: trace.parent.map(|parent| (parent.parent_id.get(), true)),
         flags: trace.flags.with_sampled(true).bits(),
         trace_state,
-        name: &name,
+        name: route.map_or((method.name, ""), |route| (method.name_and_space, route)),
         kind: Kind::Server,
-        start: unix_nanos(ending, exchange.started),
-        end: unix_nanos(ending, ending.at),
+        start: ending.wall.saturating_sub(nanos(ending.duration)),
+        end: ending.wall,
         failed: error.is_some(),
         link: trace.link.map(|link| (link.trace_id.get(), link.parent_id.get())),
     };
     otlp::span(out, &span, |attributes| {
         method_attributes(attributes, facts, method);
-        attributes.text("url.scheme", "http");
-        attributes.text("url.path", facts.uri.path());
+        attributes.encoded(fixed!("url.scheme", "http"));
+        attributes.text(key!("url.path"), facts.uri.path());
         if let Some(route) = route {
-            attributes.text("http.route", route);
+            attributes.text(key!("http.route"), route);
         }
         if let Some(status) = facts.status {
-            attributes.int("http.response.status_code", status.as_u16().into());
+            attributes.int(key!("http.response.status_code"), status.as_u16().into());
         }
         if let Some(error) = error {
-            attributes.text("error.type", error);
+            attributes.text(key!("error.type"), error);
         }
         if let Some(authority) = &facts.authority {
-            attributes.ascii("server.address", authority.as_bytes());
+            attributes.ascii(key!("server.address"), authority.as_bytes());
         }
         if let Some(agent) = &facts.user_agent {
-            attributes.ascii(USER_AGENT_ORIGINAL, agent.as_bytes());
+            attributes.ascii(key!("user_agent.original"), agent.as_bytes());
         }
-        attributes.ascii("client.address", exchange.connection.peer_value.as_bytes());
-        attributes.text("network.protocol.version", protocol_version(facts.version));
+        attributes.ascii(key!("client.address"), exchange.connection.peer_value.as_bytes());
+        attributes.encoded(match facts.version {
+            Version::HTTP_10 => fixed!("network.protocol.version", "1.0"),
+            Version::HTTP_2 => fixed!("network.protocol.version", "2"),
+            _ => fixed!("network.protocol.version", "1.1"),
+        });
         patch_attributes(attributes, exchange, facts, exported);
     });
 }
 
-const USER_AGENT_ORIGINAL: &str = "user_agent.original";
-
 fn patch_attributes(attributes: &mut Attributes<'_>, exchange: &Exchange, facts: &Facts, exported: Exported) {
-    if let Some((group, version)) = patch_of(exchange, facts) {
-        attributes.text("patch.group", &group);
-        attributes.text("patch.version", &version);
+    let (snapshot, config) = (&exchange.snapshot, &exchange.snapshot.config);
+    let patch = patch_of(exchange, facts);
+    if let Some(Patch::Marked(group, version)) = patch {
+        attributes.text(key!("patch.group"), group);
+        attributes.text(key!("patch.version"), version);
     }
-    if let Some(decision) = &facts.decision {
-        attributes.text("patch.track", decision.track.as_str());
-        attributes.text("patch.decision", decision.reason.as_str());
+    let told = Told {
+        rollout: if let Some(Patch::Rollout(id)) = patch { Some(id) } else { None },
+        decision: facts.decision.map(|decision| (decision.track, decision.reason)),
+        sampling: exported.reason,
+        parent_sampled: facts.trace.parent.map(|parent| parent.flags.sampled()),
+    };
+    match facts.served_by {
+        Some(backend) => snapshot.blocks.backend(config, backend).told(&told, config, attributes),
+        None => {
+            told.write(config, attributes);
+            if let Some(service) = facts.service {
+                attributes.text(key!("patchgate.service"), &config.service(service).name);
+            }
+        }
     }
-    attributes.text("patch.sampling.reason", exported.reason.as_str());
-    if let Some(parent) = facts.trace.parent {
-        attributes.bool("patch.sampling.parent_sampled", parent.flags.sampled());
+}
+
+/// The patch that a request is about.
+enum Patch<'a> {
+    /// That of a rollout.
+    Rollout(RolloutId),
+    /// A group and a version.
+    Marked(&'a str, &'a str),
+}
+
+/// What a request's response said, or what its trace state says, or the patch it is compared with.
+fn patch_of<'a>(exchange: &'a Exchange, facts: &'a Facts) -> Option<Patch<'a>> {
+    if let Some(mark) = &facts.response_mark {
+        return Some(Patch::Marked(&mark.group, &mark.version));
     }
-    if let Some(backend) = facts.served_by {
-        attributes.text("patchgate.backend", &exchange.snapshot.config.backend(backend).name);
+    let rollout = facts.decision.and_then(|decision| decision.rollout);
+    // A request that is not raised has no mark to look for; one of this rollout's patch need not be parsed for it.
+    if let Some(state) = facts.trace.state.as_ref().filter(|_| facts.trace.raised).map(|value| value.as_bytes())
+        && !rollout.is_some_and(|id| exchange.snapshot.blocks.has_mark_of(&exchange.snapshot.config, id, state))
+        && let Ok(state) = TraceState::parse([state])
+        && let Some(mark) = state.mark().mark()
+    {
+        return Some(Patch::Marked(mark.group(), mark.version()));
     }
-    if let Some(service) = facts.service {
-        attributes.text("patchgate.service", &exchange.snapshot.config.service(service).name);
-    }
+    // Control is compared with a patch without being marked.
+    rollout.map(Patch::Rollout)
 }
 
 fn client(
@@ -126,69 +159,53 @@ fn client(
 ) {
     let method = known_method(&facts.method);
     let status_error = sent.status.filter(|status| status.is_client_error() || status.is_server_error());
-    let status_text = status_error.map(|status| status.as_str().to_owned());
-    let error = sent.error.or(status_text.as_deref());
+    let error = sent.error.or(status_error.as_ref().map(|status| status.as_str()));
     let span = Span {
         trace_id: facts.trace.id.get(),
         span_id: sent.span.get(),
         parent: Some((facts.trace.span.get(), false)),
         flags: facts.trace.flags.with_sampled(true).bits(),
         trace_state,
-        name: if method == "_OTHER" { "HTTP" } else { method },
+        name: (method.name, ""),
         kind: Kind::Client,
-        start: unix_nanos(ending, sent.started),
-        end: unix_nanos(ending, sent.headers_at.unwrap_or(ending.at)),
+        start: ending.unix_nanos(sent.started),
+        end: sent.headers_at.map_or(ending.wall, |at| ending.unix_nanos(at)),
         failed: error.is_some(),
         link: None,
     };
-    let backend = exchange.snapshot.config.backend(sent.backend);
+    let config = &exchange.snapshot.config;
+    let made;
+    let endpoint = match exchange.snapshot.blocks.backend(config, sent.backend).endpoint(sent.endpoint) {
+        Some(endpoint) => endpoint,
+        None => {
+            made = EndpointBlocks::new(config.backend(sent.backend), sent.endpoint);
+            &made
+        }
+    };
     otlp::span(out, &span, |attributes| {
         method_attributes(attributes, facts, method);
         // The query is left out: it may carry what a collector must not keep.
-        attributes.text("url.full", &format!("http://{}{}", sent.endpoint, facts.uri.path()));
-        attributes.text("server.address", &sent.endpoint.ip().to_string());
-        attributes.int("server.port", sent.endpoint.port().into());
+        attributes.joined(key!("url.full"), &endpoint.url, facts.uri.path());
         if let Some(status) = sent.status {
-            attributes.int("http.response.status_code", status.as_u16().into());
+            attributes.int(key!("http.response.status_code"), status.as_u16().into());
         }
         if let Some(error) = error {
-            attributes.text("error.type", error);
+            attributes.text(key!("error.type"), error);
         }
         if index > 0 {
-            attributes.int("http.request.resend_count", index as u64);
+            attributes.int(key!("http.request.resend_count"), index as u64);
         }
-        attributes.text("network.protocol.version", "1.1");
-        attributes.text("patchgate.backend", &backend.name);
-        attributes.text("patch.version", &backend.version);
-        if let Some(group) = &backend.group {
-            attributes.text("patch.group", group);
-        }
+        attributes.encoded(&endpoint.attempted);
     });
 }
 
-/// The patch that a request is about: what its trace state says, or what its response said.
-fn patch_of(exchange: &Exchange, facts: &Facts) -> Option<(String, String)> {
-    if let Some(mark) = &facts.response_mark {
-        return Some((mark.group.clone(), mark.version.clone()));
-    }
-    let state = facts.trace.state.as_ref().map(|value| value.as_bytes());
-    if let Ok(state) = TraceState::parse(state)
-        && let Some(mark) = state.mark().mark()
-    {
-        return Some((mark.group().to_owned(), mark.version().to_owned()));
-    }
-    // Control is compared with a patch without being marked.
-    let rollout = exchange.snapshot.config.rollout(facts.decision?.rollout?);
-    Some((rollout.group.to_string(), rollout.version.to_string()))
-}
-
 /// Our spans' own trace state: what backends got, and after a raise by the response what that makes of it.
-fn trace_state(facts: &Facts, exported: Exported) -> Vec<u8> {
+fn trace_state(facts: &Facts, exported: Exported) -> Cow<'_, [u8]> {
     let sent = facts.trace.state.as_ref().map_or(&b""[..], |value| value.as_bytes());
     if exported.reason != SamplingReason::Response {
-        return sent.to_vec();
+        return Cow::Borrowed(sent);
     }
-    let Ok(state) = TraceState::parse((!sent.is_empty()).then_some(sent)) else { return sent.to_vec() };
+    let Ok(state) = TraceState::parse((!sent.is_empty()).then_some(sent)) else { return Cow::Borrowed(sent) };
     let mark = facts.response_mark.as_ref().and_then(|mark| Mark::new(&mark.group, &mark.version).ok());
     let edit = Edit {
         mark: mark.map_or(MarkEdit::Keep, MarkEdit::Set),
@@ -196,7 +213,7 @@ fn trace_state(facts: &Facts, exported: Exported) -> Vec<u8> {
     };
     let mut out = bytes::BytesMut::new();
     state.write(&edit, &mut out);
-    out.to_vec()
+    Cow::Owned(out.into())
 }
 
 fn server_error(facts: &Facts, finish: Finish) -> Option<&'static str> {
@@ -224,40 +241,58 @@ const fn status_text(status: u16) -> &'static str {
     }
 }
 
-fn method_attributes(attributes: &mut Attributes<'_>, facts: &Facts, known: &str) {
-    attributes.text("http.request.method", known);
-    if known == "_OTHER" {
-        attributes.text("http.request.method_original", facts.method.as_str());
+/// A method as spans tell it.
+#[derive(Debug)]
+struct KnownMethod {
+    /// In a span's name.
+    name: &'static str,
+    /// The same before a route.
+    name_and_space: &'static str,
+    /// `http.request.method`.
+    attribute: &'static [u8],
+}
+
+fn method_attributes(attributes: &mut Attributes<'_>, facts: &Facts, known: &KnownMethod) {
+    attributes.encoded(known.attribute);
+    if std::ptr::eq(known, &OTHER) {
+        attributes.text(key!("http.request.method_original"), facts.method.as_str());
     }
 }
 
-/// The method if it is one of RFC 9110 or PATCH, else `_OTHER`.
-fn known_method(method: &Method) -> &'static str {
+/// What a method is told as that is not one of RFC 9110 or PATCH.
+static OTHER: KnownMethod =
+    KnownMethod { name: "HTTP", name_and_space: "HTTP ", attribute: fixed!("http.request.method", "_OTHER") };
+
+/// The method if it is one of RFC 9110 or PATCH, else [`OTHER`].
+fn known_method(method: &Method) -> &'static KnownMethod {
+    macro_rules! known {
+        ($name:literal) => {
+            &KnownMethod {
+                name: $name,
+                name_and_space: concat!($name, " "),
+                attribute: fixed!("http.request.method", $name),
+            }
+        };
+    }
     match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::TRACE => "TRACE",
-        Method::CONNECT => "CONNECT",
-        _ => "_OTHER",
+        Method::GET => known!("GET"),
+        Method::POST => known!("POST"),
+        Method::PUT => known!("PUT"),
+        Method::DELETE => known!("DELETE"),
+        Method::HEAD => known!("HEAD"),
+        Method::OPTIONS => known!("OPTIONS"),
+        Method::PATCH => known!("PATCH"),
+        Method::TRACE => known!("TRACE"),
+        Method::CONNECT => known!("CONNECT"),
+        _ => &OTHER,
     }
 }
 
-const fn protocol_version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    }
-}
+// === impl Ending ===
 
-/// Monotonic times told by the wall clock at the request's end, so that durations are true whatever it does.
-fn unix_nanos(ending: &Ending, at: Instant) -> u64 {
-    let wall = ending.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let then = wall.saturating_sub(ending.at.saturating_duration_since(at));
-    u64::try_from(then.as_nanos()).unwrap_or(u64::MAX)
+impl Ending {
+    /// A monotonic time told by the wall clock at the request's end, so that durations are true whatever that does.
+    fn unix_nanos(&self, at: Instant) -> u64 {
+        self.wall.saturating_sub(nanos(self.at.saturating_duration_since(at)))
+    }
 }

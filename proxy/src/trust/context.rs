@@ -156,7 +156,9 @@ pub fn append_server_timing(fields: &mut HeaderMap, span: &TraceParent) {
     value.put_slice(&span.encode());
     value.put_u8(b'"');
     // Hex, dashes and quotes are legal in any field value.
-    if let Ok(value) = HeaderValue::from_maybe_shared(value.freeze()) {
+    if let Ok(mut value) = HeaderValue::from_maybe_shared(value.freeze()) {
+        // No other response has it: HPACK is not to push others out of its table for it, or to look for it there.
+        value.set_sensitive(true);
         fields.append(&SERVER_TIMING, value);
     }
 }

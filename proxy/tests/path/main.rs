@@ -12,6 +12,7 @@ mod limits;
 mod listeners;
 mod recent;
 mod retry;
+mod spans;
 mod trust;
 mod withdraw;
 

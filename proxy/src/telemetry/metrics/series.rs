@@ -55,8 +55,6 @@ pub struct Series {
     /// Its labels.
     pub key: SeriesKey,
     shards: Box<[Shard]>,
-    /// The last exported request of each bucket. Rare, so a lock will do.
-    exemplars: Mutex<[Option<ExemplarOf>; 15]>,
 }
 
 /// An exported request as an exemplar.
@@ -82,6 +80,15 @@ pub struct Shard {
     reasons: [AtomicU64; Reason::ALL.len()],
     server: Histogram,
     client: Histogram,
+    exemplars: Exemplars,
+}
+
+/// An exported request of each bucket, renewed once a second at most: so seldom that a lock will do.
+#[derive(Debug, Default)]
+struct Exemplars {
+    /// Seconds since 1970 when the bucket's was noted.
+    noted: [AtomicU64; 15],
+    last: Mutex<[Option<ExemplarOf>; 15]>,
 }
 
 /// Counts by bucket, the last being above all bounds.
@@ -106,20 +113,13 @@ pub struct HistogramSum {
 
 impl Series {
     pub(super) fn new(key: SeriesKey, workers: usize) -> Self {
-        Self { key, shards: (0..workers).map(|_| Shard::default()).collect(), exemplars: Mutex::default() }
+        Self { key, shards: (0..workers).map(|_| Shard::default()).collect() }
     }
 
     /// The shard of one worker.
     #[must_use]
     pub fn shard(&self, worker: usize) -> &Shard {
         &self.shards[worker]
-    }
-
-    /// Keeps an exported request as its bucket's exemplar.
-    pub fn note_exemplar(&self, duration: Duration, exemplar: ExemplarOf) {
-        if let Ok(mut exemplars) = self.exemplars.lock() {
-            exemplars[bucket_of(duration)] = Some(exemplar);
-        }
     }
 
     /// Counts by status code; `None`: other codes.
@@ -168,10 +168,19 @@ impl Series {
         HistogramSum::over(self.shards.iter().map(|shard| &shard.client))
     }
 
-    /// The exemplars, by bucket.
+    /// The latest exemplar of each bucket.
     #[must_use]
     pub fn exemplars(&self) -> [Option<ExemplarOf>; 15] {
-        self.exemplars.lock().map(|exemplars| exemplars.clone()).unwrap_or_default()
+        let mut latest: [Option<ExemplarOf>; 15] = Default::default();
+        for shard in &self.shards {
+            let Ok(last) = shard.exemplars.last.lock() else { continue };
+            for (latest, one) in latest.iter_mut().zip(&*last) {
+                if one.as_ref().map(|one| one.at) > latest.as_ref().map(|latest| latest.at) {
+                    latest.clone_from(one);
+                }
+            }
+        }
+        latest
     }
 }
 
@@ -204,6 +213,20 @@ impl Shard {
     /// Records the reason of a request's decision.
     pub fn decided(&self, reason: Reason) {
         bump(&self.reasons[reason as usize], 1);
+    }
+
+    /// Keeps an exported request as its bucket's exemplar, unless the bucket has one of this second. `at` is when it
+    /// ended, since 1970.
+    pub fn note_exemplar(&self, duration: Duration, at: Duration, exemplar: impl FnOnce() -> ExemplarOf) {
+        let bucket = bucket_of(duration);
+        let noted = &self.exemplars.noted[bucket];
+        // Relaxed: only this worker reads or writes it.
+        if noted.load(Ordering::Relaxed) != at.as_secs() {
+            noted.store(at.as_secs(), Ordering::Relaxed);
+            if let Ok(mut last) = self.exemplars.last.lock() {
+                last[bucket] = Some(exemplar());
+            }
+        }
     }
 
     /// Records an attempt whose response head came.
@@ -279,6 +302,28 @@ mod tests {
         let codes = series.codes();
         assert_eq!(codes.len(), CODES + 1);
         assert_eq!(codes[0], (None, 4));
+    }
+
+    #[test]
+    fn exemplars_are_the_latest_of_all_workers_and_one_a_second() {
+        let series = series();
+        let note = |worker, millis, second, trace_id| {
+            let at = Duration::from_secs(second);
+            series.shard(worker).note_exemplar(Duration::from_millis(millis), at, || ExemplarOf {
+                trace_id,
+                span_id: 1,
+                value: 0.0,
+                at: SystemTime::UNIX_EPOCH + at,
+            });
+        };
+        note(0, 1, 10, 1);
+        note(0, 1, 10, 2);
+        note(1, 1, 9, 3);
+        note(1, 8, 9, 4);
+        let traces = || series.exemplars().map(|exemplar| exemplar.map(|exemplar| exemplar.trace_id));
+        assert_eq!(traces()[..3], [Some(1), Some(4), None]);
+        note(1, 1, 11, 5);
+        assert_eq!(traces()[..3], [Some(5), Some(4), None]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ const SPAN: Span<'static> = Span {
     parent: Some((7, true)),
     flags: 3,
     trace_state: b"patch-group=g,patch-version=v",
-    name: "GET /pay",
+    name: ("GET ", "/pay"),
     kind: Kind::Server,
     start: 1_000,
     end: 2_000_000_000_000_000_000,
@@ -21,10 +21,15 @@ const SPAN: Span<'static> = Span {
     link: Some((5, 6)),
 };
 
+fn request(chunks: &[&[u8]]) -> Vec<u8> {
+    let spans = chunks.concat();
+    [request_head("shop", spans.len()), spans].concat()
+}
+
 fn decoded(span: &Span<'_>, attributes: impl FnOnce(&mut Attributes<'_>)) -> Decoded {
     let mut chunk = Vec::new();
     super::span(&mut chunk, span, attributes);
-    let request = ExportTraceServiceRequest::decode(&*request("shop", [&*chunk].into_iter())).unwrap();
+    let request = ExportTraceServiceRequest::decode(&*request(&[&chunk])).unwrap();
     request.resource_spans[0].scope_spans[0].spans[0].clone()
 }
 
@@ -56,12 +61,18 @@ fn what_is_absent_is_left_out() {
 fn attributes_of_every_kind_and_length_survive() {
     let long = "x".repeat(70_000);
     let span = decoded(&SPAN, |attributes| {
-        attributes.text("long", &long);
-        attributes.text("cut", &format!("x{}", "é".repeat(2060)));
-        attributes.int("big", u64::from(u32::MAX));
-        attributes.int("zero", 0);
-        attributes.bool("yes", true);
-        attributes.ascii("odd", b"caf\xe9");
+        attributes.text(key!("long"), &long);
+        attributes.text(key!("cut"), &format!("x{}", "é".repeat(2060)));
+        attributes.text(key!("kept"), &long[..121 - 4]);
+        attributes.text(key!("more"), &long[..122 - 4]);
+        attributes.joined(key!("both"), "first ", "second");
+        attributes.joined(key!("ends"), &long[..4095], "ab");
+        attributes.int(key!("big"), u64::from(u32::MAX));
+        attributes.int(key!("most"), u64::MAX >> 1);
+        attributes.int(key!("status"), 404);
+        attributes.int(key!("zero"), 0);
+        attributes.bool(key!("yes"), true);
+        attributes.ascii(key!("odd"), b"caf\xe9");
     });
     let found: Vec<_> =
         span.attributes.into_iter().map(|attribute| (attribute.key, attribute.value.unwrap().value.unwrap())).collect();
@@ -70,7 +81,13 @@ fn attributes_of_every_kind_and_length_survive() {
         [
             ("long".to_owned(), Value::StringValue(long[..4096].to_owned())),
             ("cut".to_owned(), Value::StringValue(format!("x{}", "é".repeat(2047)))),
+            ("kept".to_owned(), Value::StringValue(long[..117].to_owned())),
+            ("more".to_owned(), Value::StringValue(long[..118].to_owned())),
+            ("both".to_owned(), Value::StringValue("first second".to_owned())),
+            ("ends".to_owned(), Value::StringValue(format!("{}a", &long[..4095]))),
             ("big".to_owned(), Value::IntValue(i64::from(u32::MAX))),
+            ("most".to_owned(), Value::IntValue(i64::MAX)),
+            ("status".to_owned(), Value::IntValue(404)),
             ("zero".to_owned(), Value::IntValue(0)),
             ("yes".to_owned(), Value::BoolValue(true)),
             ("odd".to_owned(), Value::StringValue("caf\u{fffd}".to_owned())),
@@ -84,7 +101,7 @@ fn a_batch_of_chunks_is_one_request_with_its_resource() {
     super::span(&mut one, &SPAN, |_| {});
     super::span(&mut two, &SPAN, |_| {});
     super::span(&mut two, &SPAN, |_| {});
-    let request = ExportTraceServiceRequest::decode(&*request("shop", [&*one, &*two].into_iter())).unwrap();
+    let request = ExportTraceServiceRequest::decode(&*request(&[&one, &two])).unwrap();
     let resource = request.resource_spans[0].resource.as_ref().unwrap();
     assert_eq!(resource.attributes[0].key, "service.name");
     assert_eq!(resource.attributes[0].value.as_ref().unwrap().value, Some(Value::StringValue("shop".to_owned())));

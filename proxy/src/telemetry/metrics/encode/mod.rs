@@ -268,10 +268,12 @@ mod tests {
         let metrics = metrics();
         let series = metrics.series(key());
         series.shard(0).finish(200, Duration::from_millis(3));
-        series.note_exemplar(
-            Duration::from_millis(3),
-            ExemplarOf { trace_id: 0xab, span_id: 0xcd, value: 0.003, at: SystemTime::now() },
-        );
+        series.shard(0).note_exemplar(Duration::from_millis(3), Duration::from_secs(1), || ExemplarOf {
+            trace_id: 0xab,
+            span_id: 0xcd,
+            value: 0.003,
+            at: SystemTime::now(),
+        });
         let text = metrics.encode().unwrap();
         let line = text.lines().find(|line| line.contains("00ab\",span_id=\"00000000000000cd\"} 0.003")).unwrap();
         assert!(line.starts_with("patchgate_request_duration_seconds_bucket{le=\"0.005\""), "{line}");
