@@ -10,23 +10,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use patchgate_config::snapshot::BackendId;
 use tokio::time::Instant;
 
 use crate::capture::capture;
+use crate::connection::{RequestBody, RequestBodyError};
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
-use crate::upstream::{Decoder, Lease, Outgoing, ReadError};
+use crate::h1::Decoder;
+use crate::upstream::{Lease, Outgoing, ReadError};
 
-/// Why a body broke off. hyper resets the stream or closes the connection for it, so that what was sent never looks
+/// Why a body broke off. The stream is reset or the connection closed for it, so that what was sent never looks
 /// complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     /// The client's side failed.
     #[error("the request body broke off")]
-    Upload(#[source] hyper::Error),
+    Upload(#[source] RequestBodyError),
     /// The backend's side failed.
     #[error("the response body broke off")]
     Download(#[from] ReadError),
@@ -46,7 +47,7 @@ pub(crate) enum UploadBody {
 
 #[derive(Debug)]
 pub(crate) struct Streaming {
-    body: Incoming,
+    body: RequestBody,
     exchange: Rc<Exchange>,
     deadline: Deadline,
     idle: Duration,
@@ -98,7 +99,7 @@ pub(crate) struct Answer {
 
 impl UploadBody {
     /// Wraps a request's body; the listener's limit bounds the pauses of the client.
-    pub(crate) fn new(body: Incoming, exchange: &Rc<Exchange>) -> Self {
+    pub(crate) fn new(body: RequestBody, exchange: &Rc<Exchange>) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -131,14 +132,6 @@ impl Streaming {
                 self.exchange.upload.broken.set(true);
                 Poll::Ready(Some(Err(BodyError::TimedOut)))
             }
-        }
-    }
-}
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        if !self.body.is_end_stream() {
-            self.exchange.connection.traffic.body_unread.set(true);
         }
     }
 }

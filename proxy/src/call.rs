@@ -5,10 +5,10 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use hyper::body::Incoming;
 use patchgate_config::routes::RouteMatch;
 use patchgate_config::snapshot::{BackendId, ServiceId};
 
+use crate::connection::RequestBody;
 use crate::exchange::Exchange;
 
 /// A request that has come as far as `Stage`.
@@ -16,7 +16,7 @@ use crate::exchange::Exchange;
 pub(crate) struct Call<Stage> {
     pub(crate) exchange: Rc<Exchange>,
     pub(crate) head: Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
     pub(crate) stage: Stage,
 }
 

@@ -24,6 +24,7 @@ mod deadline;
 mod error;
 mod exchange;
 mod flat;
+mod h1;
 pub mod panics;
 mod respond;
 mod step;

@@ -8,8 +8,9 @@ use super::names::Names;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
 use crate::exchange::{Exchange, Facts};
+use crate::h1::Framing;
 use crate::trust::TraceParent;
-use crate::upstream::{Framing, Outgoing};
+use crate::upstream::{Outgoing, framing_of};
 use crate::worker::Worker;
 
 /// See the module.
@@ -25,7 +26,7 @@ impl Outbound {
         let Call { exchange, mut head, body, stage } = call;
         let connection = &exchange.connection;
         let body = UploadBody::new(body, &exchange);
-        let framing = Framing::of(&body);
+        let framing = framing_of(&body);
         let mut facts = exchange.facts.borrow_mut();
         let none = HeaderValue::from_static("");
         let (rewritten, wants_id) = connection.listener.with(|listener| {

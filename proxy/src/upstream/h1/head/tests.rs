@@ -109,6 +109,6 @@ fn names_known_from_the_last_head_are_those_of_this_one() {
     for (fields, names) in heads {
         let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
         let head = parse(&mut BytesMut::from(text.as_str()), false, &mut known).unwrap().unwrap();
-        assert_eq!(head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>().join(" "), names);
+        assert_eq!(head.headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>().join(" "), names);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a response body ends, and what of the bytes read belongs to it (RFC 9112 §6 and §7). Pure.
+//! Where a body ends, and what of the bytes read belongs to it (RFC 9112 §6 and §7). Pure.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -42,7 +42,7 @@ enum ChunkedState {
 }
 
 impl Decoder {
-    pub(super) const fn chunked() -> Self {
+    pub(crate) const fn chunked() -> Self {
         Self::Chunked(Chunked { state: ChunkedState::Size, overhead: MAX_OVERHEAD })
     }
 
@@ -63,7 +63,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Broken framing: where the body ends is unknown.
-    pub(super) fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
+    pub(crate) fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
         match self {
             Self::Done => Ok(None),
             Self::ToClose => Ok((!read.is_empty()).then(|| Frame::data(read.split().freeze()))),

@@ -1,0 +1,175 @@
+//! A request's head: parsed strictly, with where its body ends (RFC 9112 §3, §6.3) and what its answer must know of it.
+//! Pure.
+//!
+//! Refuses what is no HTTP/1.1 or could be read in two ways; whether a request is acceptable is `admit`'s to say.
+
+use std::mem::MaybeUninit;
+
+use bytes::BytesMut;
+use http::request::Parts;
+use http::{Method, Request, StatusCode, Uri, Version};
+
+use crate::h1::{Decoder, Fields, KnownNames, Malformed, Said, place};
+
+/// Fields that are parsed without an allocation.
+const USUAL_FIELDS: usize = 100;
+
+/// A longer target is not for us to route: more than a `u16` of offsets is no `Uri`.
+const MAX_TARGET: usize = u16::MAX as usize - 1;
+
+/// Bounds of a head.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes, with all line ends.
+    pub(super) bytes: usize,
+    /// Fields; up to [`USUAL_FIELDS`] the count is `admit`'s business.
+    pub(super) fields: usize,
+}
+
+/// A request without its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) parts: Parts,
+    pub(super) body: Decoder,
+    /// `expect: 100-continue`
+    pub(super) expects_continue: bool,
+    pub(super) asked: Asked,
+}
+
+/// What the answer goes by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// The answer has no body.
+    pub(super) to_head: bool,
+    pub(super) http_10: bool,
+    /// The client means to use the connection again.
+    pub(super) persistent: bool,
+    /// The client takes trailer fields (`te: trailers`).
+    pub(super) takes_trailers: bool,
+}
+
+/// Why there is no request to be served; the connection ends with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No HTTP/1.1, or not to be understood for certain.
+    Malformed,
+    /// Longer, or with more fields, than the listener takes.
+    TooLarge,
+    /// The target is too long.
+    TargetTooLong,
+}
+
+impl Refusal {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+        }
+    }
+
+    /// As it is counted.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge | Self::TargetTooLong => "head_too_large",
+        }
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Parses the head at the beginning of `read` and takes it off; `None` while it has no end. `known`: the names of the
+/// connection's last request.
+///
+/// # Errors
+/// What makes it no request to be served.
+pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, known: &mut KnownNames) -> Result<Option<Head>, Refusal> {
+    let Some(line) = lines(read, bounds)? else { return Ok(None) };
+    let text = read.split_to(line.length).freeze();
+    let uri = Uri::from_maybe_shared(text.slice(line.target)).map_err(|_| Refusal::Malformed)?;
+    let (headers, said) = known.read(&text, &line.fields, 0)?;
+    let body = body(line.http_10, &said)?;
+    let asked = Asked {
+        to_head: line.method == Method::HEAD,
+        http_10: line.http_10,
+        // With both framings there a client may mean another end than we do (RFC 9112 §6.1).
+        persistent: !said.close && !(said.coded && said.length.is_some()) && (!line.http_10 || said.keep_alive),
+        takes_trailers: said.takes_trailers,
+    };
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = line.method;
+    parts.uri = uri;
+    parts.version = if line.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
+    parts.headers = headers;
+    let expects_continue = said.expects_continue && !line.http_10;
+    Ok(Some(Head { parts, body, expects_continue, asked }))
+}
+
+/// Where things lie in a whole head.
+struct Lines {
+    method: Method,
+    target: std::ops::Range<usize>,
+    http_10: bool,
+    fields: Fields,
+    length: usize,
+}
+
+fn lines(read: &[u8], bounds: Bounds) -> Result<Option<Lines>, Refusal> {
+    if bounds.fields <= USUAL_FIELDS {
+        return lines_with(read, bounds.bytes, &mut [const { MaybeUninit::uninit() }; USUAL_FIELDS]);
+    }
+    let mut fields = Vec::new();
+    fields.resize_with(bounds.fields, MaybeUninit::uninit);
+    lines_with(read, bounds.bytes, &mut fields)
+}
+
+fn lines_with<'a>(
+    read: &'a [u8],
+    most: usize,
+    fields: &mut [MaybeUninit<httparse::Header<'a>>],
+) -> Result<Option<Lines>, Refusal> {
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(read, fields) {
+        Ok(httparse::Status::Complete(length)) if length <= most => length,
+        Ok(httparse::Status::Partial) if read.len() <= most => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
+        Err(_) => return Err(Refusal::Malformed),
+    };
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(Refusal::Malformed);
+    };
+    if target.len() > MAX_TARGET {
+        return Err(Refusal::TargetTooLong);
+    }
+    let begin = read.as_ptr();
+    Ok(Some(Lines {
+        method: Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::Malformed)?,
+        target: place(begin, target.as_bytes()),
+        http_10: version == 0,
+        fields: request
+            .headers
+            .iter()
+            .map(|field| (place(begin, field.name.as_bytes()), place(begin, field.value)))
+            .collect(),
+        length,
+    }))
+}
+
+fn body(http_10: bool, said: &Said) -> Result<Decoder, Refusal> {
+    match (said.coded, said.length) {
+        // HTTP/1.0 has no transfer codings; without `chunked` last nobody knows where the body ends (RFC 9112 §6.1,
+        // §6.3).
+        (true, _) if http_10 || !said.chunked => Err(Refusal::Malformed),
+        (true, _) => Ok(Decoder::chunked()),
+        (false, None | Some(0)) => Ok(Decoder::Done),
+        (false, Some(length)) => Ok(Decoder::Length(length)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
