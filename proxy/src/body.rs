@@ -57,8 +57,21 @@ pub(crate) struct Streaming {
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     source: Source,
+    /// For whoever writes the head in front of it.
+    pub(crate) relayed: Relayed,
     /// Taken when the body ended, one way or another.
     exchange: Option<Rc<Exchange>>,
+}
+
+/// What an HTTP/1.1 client is told of a backend's head, beside the status and the response's map of fields.
+#[derive(Debug, Default)]
+pub(crate) struct Relayed {
+    /// Field lines, none that frames the message.
+    pub(crate) text: Bytes,
+    /// `date` is one of them.
+    pub(crate) dated: bool,
+    /// What the backend said of the body's length; where there is no body, it says so of another response's.
+    pub(crate) length: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -88,6 +101,7 @@ struct Download {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) lease: Lease,
+    pub(crate) length: Option<u64>,
     pub(crate) decoder: Decoder,
     pub(crate) keep_alive: bool,
     /// The request, unless all of it was written.
@@ -179,15 +193,21 @@ impl ResponseBody {
     /// A body of our own.
     pub(crate) fn local(text: Bytes, exchange: Rc<Exchange>) -> Self {
         let text = (!text.is_empty()).then_some(text);
-        Self { source: Source::Local(text), exchange: Some(exchange) }
+        Self { source: Source::Local(text), relayed: Relayed::default(), exchange: Some(exchange) }
     }
 
     /// A backend's body. `idle` bounds the pauses of the backend; the exchange's own deadline is used for it.
-    pub(crate) fn upstream(answer: Answer, now: Instant, idle: Duration, exchange: Rc<Exchange>) -> Self {
-        let Answer { lease, decoder, keep_alive, outgoing, backend } = answer;
+    pub(crate) fn upstream(
+        answer: Answer,
+        relayed: Relayed,
+        now: Instant,
+        idle: Duration,
+        exchange: Rc<Exchange>,
+    ) -> Self {
+        let Answer { lease, decoder, keep_alive, outgoing, backend, .. } = answer;
         *exchange.download.lease.borrow_mut() = Some(lease);
         let download = Download { decoder, outgoing, keep_alive, backend, idle, moved: false, stream: None };
-        let mut this = Self { source: Source::Upstream(download), exchange: Some(Rc::clone(&exchange)) };
+        let mut this = Self { source: Source::Upstream(download), relayed, exchange: Some(Rc::clone(&exchange)) };
         if this.source_ended() {
             this.finish(Finish::Complete);
             return this;

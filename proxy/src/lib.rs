@@ -25,6 +25,7 @@ mod error;
 mod exchange;
 mod flat;
 mod h1;
+mod names;
 pub mod panics;
 mod respond;
 mod step;

@@ -1,12 +1,12 @@
 //! Hop-by-hop fields: removed in both directions, so that nothing meant for one connection crosses to another
 //! (RFC 9110 §7.6.1).
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE};
 
-use super::names::Names;
+use crate::names::Names;
 
 /// Fields that `Connection` cannot remove: a client must not be able to strip what a backend decides by.
-const PROTECTED: [&str; 14] = [
+const PROTECTED: [&str; 15] = [
     "authorization",
     "baggage",
     "cache-control",
@@ -14,6 +14,7 @@ const PROTECTED: [&str; 14] = [
     "content-length",
     "content-type",
     "cookie",
+    "date",
     "host",
     "idempotency-key",
     "set-cookie",
@@ -53,20 +54,21 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
 
 /// Removes what `Connection` names, unless protected.
 pub(crate) fn strip_listed(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|token| token.trim().to_ascii_lowercase())
-        .filter(|token| !matches!(token.as_str(), "" | "close" | "keep-alive"))
-        .filter(|token| PROTECTED.binary_search(&token.as_str()).is_err())
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !Names::HOP_BY_HOP.has(Names::of(name)))
-        .collect();
-    for name in listed {
+    for name in listed(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes)) {
         headers.remove(name);
     }
+}
+
+/// What `Connection` fields of these values name, less what is protected or hop-by-hop anyway.
+pub(crate) fn listed<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<HeaderName> {
+    values
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case(b"close"))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| PROTECTED.binary_search(&name.as_str()).is_err())
+        .filter(|name| !Names::HOP_BY_HOP.has(Names::of(name)))
+        .collect()
 }
 
 /// Whether `te` lists `trailers`: the sender takes trailer fields.
@@ -81,8 +83,6 @@ pub(crate) fn lists_trailers(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {

@@ -8,7 +8,6 @@ mod attempt;
 mod head;
 pub(crate) mod headers;
 pub(crate) mod hop;
-pub(crate) mod names;
 mod outbound;
 
 use std::pin::pin;

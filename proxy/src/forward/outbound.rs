@@ -4,11 +4,11 @@ use http::{HeaderValue, Method};
 
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
-use super::names::Names;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
 use crate::exchange::{Exchange, Facts};
 use crate::h1::Framing;
+use crate::names::Names;
 use crate::trust::TraceParent;
 use crate::upstream::{Outgoing, framing_of};
 use crate::worker::Worker;

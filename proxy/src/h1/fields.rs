@@ -1,20 +1,29 @@
-//! The fields of a head: put into a map, and read for what they say about the message (RFC 9112 §6.3, §9.3). Pure.
+//! The field lines of a head where they lie, and what they say about the message (RFC 9112 §5, §6.3, §9.3). Pure.
+//!
+//! A map is made of them only where one is wanted: what is merely relayed is copied from where it lies.
 
-use std::ops::Range;
-
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use super::Malformed;
+use crate::names::Names;
 
-/// Where each field's name and value lie in a head.
-pub(crate) type Fields = SmallVec<[(Range<usize>, Range<usize>); 24]>;
+/// The field lines of a connection's last head. Kept for the next one: its lines then need no memory of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    text: Bytes,
+    lines: Vec<Line>,
+    found: Names,
+}
 
-/// Where `part` lies in the bytes that begin at `begin`.
-pub(crate) fn place(begin: *const u8, part: &[u8]) -> Range<usize> {
-    let at = part.as_ptr() as usize - begin as usize;
-    at..at + part.len()
+/// One line, by offsets into the text.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    name: usize,
+    name_end: usize,
+    value: usize,
+    value_end: usize,
+    known: Names,
 }
 
 /// The field names of a connection's last head, in their order: the next one mostly has the same, which then need not
@@ -22,7 +31,7 @@ pub(crate) fn place(begin: *const u8, part: &[u8]) -> Range<usize> {
 #[derive(Debug, Default)]
 pub(crate) struct KnownNames(Vec<HeaderName>);
 
-/// What a head says about its message, gathered while it is read.
+/// What a head says about its message.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) length: Option<u64>,
@@ -40,26 +49,116 @@ pub(crate) struct Said {
     pub(crate) takes_trailers: bool,
 }
 
+// === impl Lines ===
+
+impl Lines {
+    /// Notes where the fields of a head lie that begins at `begin`; [`hold`](Self::hold) is to follow.
+    pub(crate) fn note(&mut self, begin: *const u8, fields: &[httparse::Header<'_>]) {
+        self.lines.clear();
+        self.found = Names::default();
+        for field in fields {
+            let name = field.name.as_ptr() as usize - begin as usize;
+            let value = field.value.as_ptr() as usize - begin as usize;
+            let known = Names::of_text(field.name.as_bytes());
+            self.found = self.found.with(known);
+            let (name_end, value_end) = (name + field.name.len(), value + field.value.len());
+            self.lines.push(Line { name, name_end, value, value_end, known });
+        }
+    }
+
+    /// The head whose lines were noted.
+    pub(crate) fn hold(&mut self, text: Bytes) {
+        self.text = text;
+    }
+
+    /// Lets go of the text.
+    pub(crate) fn clear(&mut self) {
+        self.text = Bytes::new();
+        self.lines.clear();
+        self.found = Names::default();
+    }
+
+    /// The known names among them.
+    pub(crate) fn found(&self) -> Names {
+        self.found
+    }
+
+    /// The values of the fields `of` a set.
+    pub(crate) fn values(&self, of: Names) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().filter(move |line| of.has(line.known)).map(|line| &self.text[line.value..line.value_end])
+    }
+
+    /// What they say.
+    ///
+    /// # Errors
+    /// A contradiction among the fields that frame the message.
+    pub(crate) fn said(&self) -> Result<Said, Malformed> {
+        let mut said = Said::default();
+        if self.found.has(Names::ABOUT_MESSAGE) {
+            for line in self.lines.iter().filter(|line| Names::ABOUT_MESSAGE.has(line.known)) {
+                said.read(line.known, &self.text[line.value..line.value_end])?;
+            }
+        }
+        Ok(said)
+    }
+
+    /// As a map, with room for `more`.
+    ///
+    /// # Errors
+    /// A name or value that a map does not take.
+    pub(crate) fn to_map(&self, known: &mut KnownNames, more: usize) -> Result<HeaderMap, Malformed> {
+        let mut headers = HeaderMap::with_capacity(self.lines.len() + more);
+        for (at, line) in self.lines.iter().enumerate() {
+            let name = known.name(at, &self.text[line.name..line.name_end])?;
+            let value = HeaderValue::from_maybe_shared(self.text.slice(line.value..line.value_end))
+                .map_err(|_| Malformed("an illegal field value"))?;
+            headers.append(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// Appends the lines that `keep` keeps, by known name and name. Neighbours in plain form are copied in one piece.
+    pub(crate) fn write(&self, out: &mut BytesMut, keep: impl Fn(Names, &[u8]) -> bool) {
+        let text = &self.text[..];
+        // What is to be copied next.
+        let mut piece = 0..0;
+        for line in &self.lines {
+            if !keep(line.known, &text[line.name..line.name_end]) {
+                continue;
+            }
+            // `name: value` and CRLF, as it would be written.
+            let end = line.value_end + 2;
+            let plain = line.name_end + 2 == line.value
+                && text[line.name_end + 1] == b' '
+                && text.get(line.value_end..end) == Some(b"\r\n");
+            if plain && piece.end == line.name {
+                piece.end = end;
+                continue;
+            }
+            out.extend_from_slice(&text[piece]);
+            if plain {
+                piece = line.name..end;
+                continue;
+            }
+            piece = 0..0;
+            write_line(out, &text[line.name..line.name_end], &text[line.value..line.value_end]);
+        }
+        out.extend_from_slice(&text[piece]);
+    }
+}
+
+/// Appends a field line.
+pub(crate) fn write_line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 // === impl KnownNames ===
 
 impl KnownNames {
-    /// The fields at `places` in `text` as a map with room for `more`, and what they say.
-    ///
-    /// # Errors
-    /// An illegal field, or a contradiction among those that frame the message.
-    pub(crate) fn read(&mut self, text: &Bytes, places: &Fields, more: usize) -> Result<(HeaderMap, Said), Malformed> {
-        let mut headers = HeaderMap::with_capacity(places.len() + more);
-        let mut said = Said::default();
-        for (at, (name, value)) in places.iter().enumerate() {
-            let name = self.name(at, &text[name.clone()])?;
-            let value = text.slice(value.clone());
-            said.read(name.as_str(), &value)?;
-            let value = HeaderValue::from_maybe_shared(value).map_err(|_| Malformed("an illegal field value"))?;
-            headers.append(name, value);
-        }
-        Ok((headers, said))
-    }
-
     fn name(&mut self, at: usize, text: &[u8]) -> Result<HeaderName, Malformed> {
         if let Some(known) = self.0.get(at)
             && known.as_str().as_bytes().eq_ignore_ascii_case(text)
@@ -78,18 +177,18 @@ impl KnownNames {
 // === impl Said ===
 
 impl Said {
-    fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Malformed> {
+    fn read(&mut self, name: Names, value: &[u8]) -> Result<(), Malformed> {
         match name {
-            "content-length" => self.read_length(value)?,
-            "transfer-encoding" => self.read_codings(value)?,
-            "connection" => {
+            Names::CONTENT_LENGTH => self.read_length(value)?,
+            Names::TRANSFER_ENCODING => self.read_codings(value)?,
+            Names::CONNECTION => {
                 for option in list(value) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
-            "expect" => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
-            "te" => self.takes_trailers |= list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+            Names::EXPECT => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            Names::TE => self.takes_trailers |= list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
             _ => {}
         }
         Ok(())
@@ -127,3 +226,6 @@ impl Said {
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ mod fields;
 pub(crate) use buffer::ReadBuffer;
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::{Encoder, Framing, RelayError};
-pub(crate) use fields::{Fields, KnownNames, Said, place};
+pub(crate) use fields::{KnownNames, Lines, Said, write_line};
 
 /// What was sent is no HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,8 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
 use super::head::Asked;
-use crate::h1::Framing;
+use crate::body::Relayed;
+use crate::h1::{Framing, write_line};
 
 /// What follows an answer's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +42,16 @@ fn says_close(headers: &HeaderMap) -> bool {
     headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-/// Appends the head. `date` writes the time, where the backend told none.
-pub(super) fn write(out: &mut BytesMut, asked: Asked, head: &Parts, plan: Plan, date: impl FnOnce(&mut BytesMut)) {
+/// Appends the head: what a backend's is relayed of, then the fields of `head`. `date` writes the time, where the
+/// backend told none.
+pub(super) fn write(
+    out: &mut BytesMut,
+    asked: Asked,
+    head: &Parts,
+    relayed: &Relayed,
+    plan: Plan,
+    date: impl FnOnce(&mut BytesMut),
+) {
     out.extend_from_slice(if asked.http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     if head.status == StatusCode::OK {
         out.extend_from_slice(b"200 OK\r\n");
@@ -52,29 +61,26 @@ pub(super) fn write(out: &mut BytesMut, asked: Asked, head: &Parts, plan: Plan, 
         out.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    // The length of what a GET would have got, or of what the client has already.
-    let tells_length = plan.framing == Framing::None && (asked.to_head || head.status == StatusCode::NOT_MODIFIED);
-    let mut dated = false;
+    out.extend_from_slice(&relayed.text);
     for (name, value) in &head.headers {
-        let left_out = match *name {
-            CONNECTION | TRANSFER_ENCODING => true,
-            CONTENT_LENGTH => !tells_length,
-            DATE => {
-                dated = true;
-                false
-            }
-            _ => false,
-        };
-        if !left_out {
-            line(out, name.as_str().as_bytes(), value.as_bytes());
+        // What these say is said by the plan.
+        if !matches!(*name, CONNECTION | CONTENT_LENGTH | TRANSFER_ENCODING) {
+            write_line(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     match plan.framing {
-        Framing::None | Framing::ToClose => {}
-        Framing::Length(length) => line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Length(length) => write_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::None | Framing::ToClose => {}
     }
-    if !dated {
+    // The length of what a GET would have got, or of what the client has already.
+    if let Some(length) = relayed.length
+        && plan.framing == Framing::None
+        && (asked.to_head || head.status == StatusCode::NOT_MODIFIED)
+    {
+        write_length(out, length);
+    }
+    if !(relayed.dated || head.headers.contains_key(DATE)) {
         date(out);
     }
     match (plan.persistent, asked.http_10) {
@@ -85,12 +91,8 @@ pub(super) fn write(out: &mut BytesMut, asked: Asked, head: &Parts, plan: Plan, 
     out.extend_from_slice(b"\r\n");
 }
 
-fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+fn write_length(out: &mut BytesMut, length: u64) {
+    write_line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
 }
 
 #[cfg(test)]

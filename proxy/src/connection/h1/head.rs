@@ -4,12 +4,13 @@
 //! Refuses what is no HTTP/1.1 or could be read in two ways; whether a request is acceptable is `admit`'s to say.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use bytes::BytesMut;
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Uri, Version};
 
-use crate::h1::{Decoder, Fields, KnownNames, Malformed, Said, place};
+use crate::h1::{Decoder, KnownNames, Lines, Malformed, Said};
 
 /// Fields that are parsed without an allocation.
 const USUAL_FIELDS: usize = 100;
@@ -83,16 +84,30 @@ impl From<Malformed> for Refusal {
     }
 }
 
-/// Parses the head at the beginning of `read` and takes it off; `None` while it has no end. `known`: the names of the
-/// connection's last request.
+/// What a connection keeps from one head for the next.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    lines: Lines,
+    names: KnownNames,
+}
+
+/// Parses the head at the beginning of `read` and takes it off; `None` while it has no end.
 ///
 /// # Errors
 /// What makes it no request to be served.
-pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, known: &mut KnownNames) -> Result<Option<Head>, Refusal> {
-    let Some(line) = lines(read, bounds)? else { return Ok(None) };
+pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, kept: &mut Kept) -> Result<Option<Head>, Refusal> {
+    let line = if bounds.fields <= USUAL_FIELDS {
+        request_line(read, bounds.bytes, &mut [const { MaybeUninit::uninit() }; USUAL_FIELDS], &mut kept.lines)?
+    } else {
+        let mut fields = Vec::new();
+        fields.resize_with(bounds.fields, MaybeUninit::uninit);
+        request_line(read, bounds.bytes, &mut fields, &mut kept.lines)?
+    };
+    let Some(line) = line else { return Ok(None) };
     let text = read.split_to(line.length).freeze();
     let uri = Uri::from_maybe_shared(text.slice(line.target)).map_err(|_| Refusal::Malformed)?;
-    let (headers, said) = known.read(&text, &line.fields, 0)?;
+    kept.lines.hold(text);
+    let said = kept.lines.said()?;
     let body = body(line.http_10, &said)?;
     let asked = Asked {
         to_head: line.method == Method::HEAD,
@@ -105,34 +120,26 @@ pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, known: &mut KnownNames)
     parts.method = line.method;
     parts.uri = uri;
     parts.version = if line.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = headers;
+    parts.headers = kept.lines.to_map(&mut kept.names, 0)?;
+    kept.lines.clear();
     let expects_continue = said.expects_continue && !line.http_10;
     Ok(Some(Head { parts, body, expects_continue, asked }))
 }
 
-/// Where things lie in a whole head.
-struct Lines {
+/// The first line of a whole head, and the head's length.
+struct RequestLine {
     method: Method,
-    target: std::ops::Range<usize>,
+    target: Range<usize>,
     http_10: bool,
-    fields: Fields,
     length: usize,
 }
 
-fn lines(read: &[u8], bounds: Bounds) -> Result<Option<Lines>, Refusal> {
-    if bounds.fields <= USUAL_FIELDS {
-        return lines_with(read, bounds.bytes, &mut [const { MaybeUninit::uninit() }; USUAL_FIELDS]);
-    }
-    let mut fields = Vec::new();
-    fields.resize_with(bounds.fields, MaybeUninit::uninit);
-    lines_with(read, bounds.bytes, &mut fields)
-}
-
-fn lines_with<'a>(
+fn request_line<'a>(
     read: &'a [u8],
     most: usize,
     fields: &mut [MaybeUninit<httparse::Header<'a>>],
-) -> Result<Option<Lines>, Refusal> {
+    lines: &mut Lines,
+) -> Result<Option<RequestLine>, Refusal> {
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(read, fields) {
         Ok(httparse::Status::Complete(length)) if length <= most => length,
@@ -146,16 +153,12 @@ fn lines_with<'a>(
     if target.len() > MAX_TARGET {
         return Err(Refusal::TargetTooLong);
     }
-    let begin = read.as_ptr();
-    Ok(Some(Lines {
+    lines.note(read.as_ptr(), request.headers);
+    let at = target.as_ptr() as usize - read.as_ptr() as usize;
+    Ok(Some(RequestLine {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::Malformed)?,
-        target: place(begin, target.as_bytes()),
+        target: at..at + target.len(),
         http_10: version == 0,
-        fields: request
-            .headers
-            .iter()
-            .map(|field| (place(begin, field.name.as_bytes()), place(begin, field.value)))
-            .collect(),
         length,
     }))
 }

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 
-use super::head::{Bounds, Head, Refusal, parse};
+use super::head::{Bounds, Head, Kept, Refusal, parse};
 use crate::connection::wire::Wire;
-use crate::h1::{Decoder, KnownNames, Malformed, ReadBuffer};
+use crate::h1::{Decoder, Malformed, ReadBuffer};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -30,7 +30,7 @@ pub(super) struct Inlet {
 #[derive(Debug)]
 struct Inner {
     read: ReadBuffer,
-    names: KnownNames,
+    kept: Kept,
     /// Bytes of a head that were looked at and have no end.
     looked_at: usize,
     /// What is left of the present request's body.
@@ -74,14 +74,8 @@ impl Inlet {
         if !begun.is_empty() {
             read.bytes = BytesMut::from(begun);
         }
-        let inner = Inner {
-            read,
-            names: KnownNames::default(),
-            looked_at: 0,
-            body: Decoder::Done,
-            broken: false,
-            interim: &[],
-        };
+        let inner =
+            Inner { read, kept: Kept::default(), looked_at: 0, body: Decoder::Done, broken: false, interim: &[] };
         Rc::new(Self { wire: Rc::clone(wire), inner: RefCell::new(inner) })
     }
 
@@ -91,7 +85,7 @@ impl Inlet {
         debug_assert!(inner.body.is_done(), "a request behind an unread body");
         loop {
             if inner.may_hold_head(bounds.bytes) {
-                match parse(&mut inner.read.bytes, bounds, &mut inner.names) {
+                match parse(&mut inner.read.bytes, bounds, &mut inner.kept) {
                     Ok(Some(head)) => {
                         inner.looked_at = 0;
                         inner.body = head.body;

@@ -27,7 +27,7 @@ use super::pulse::Pulse;
 use super::watch::{Finding, TICK};
 use super::wire::Wire;
 use super::{Connection, Inbound, RequestBody};
-use crate::body::ResponseBody;
+use crate::body::{Relayed, ResponseBody};
 use crate::h1::{Encoder, Framing, RelayError};
 use crate::respond::Unanswerable;
 use answer::Plan;
@@ -176,11 +176,12 @@ impl Run<'_> {
         let open = poll_fn(|cx| Poll::Ready(self.inlet.drain(cx) || self.inlet.is_held())).await;
         let plan = Plan::new(asked, &head, body.size_hint().exact(), open);
         let interim = self.inlet.settle_interim();
+        let relayed = std::mem::take(&mut body.relayed);
         let ((), text) = self.connection.worker.write(|out| {
             out.extend_from_slice(interim);
-            answer::write(out, asked, &head, plan, date::write);
+            answer::write(out, asked, &head, &relayed, plan, date::write);
         });
-        drop(head);
+        drop((head, relayed));
         let mut encoder = Encoder::new(plan.framing);
         encoder.head(text);
         if !asked.takes_trailers {
@@ -219,7 +220,7 @@ impl Run<'_> {
         let asked = Asked::default();
         let plan = Plan::new(asked, &head, Some(0), false);
         let mut text = BytesMut::new();
-        answer::write(&mut text, asked, &head, plan, date::write);
+        answer::write(&mut text, asked, &head, &Relayed::default(), plan, date::write);
         self.wire.say(&text);
         self.linger().await;
     }

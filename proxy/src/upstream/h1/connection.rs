@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::{Outgoing, ResponseHead, head};
 use crate::flat::FlatIo;
-use crate::h1::{Decoder, KnownNames, Malformed, ReadBuffer, RelayError};
+use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
 
 /// See the module.
 #[derive(Debug)]
@@ -19,7 +19,9 @@ pub(crate) struct Connection {
     io: FlatIo,
     /// Read and not yet taken.
     read: ReadBuffer,
-    known: KnownNames,
+    /// The fields of the last head.
+    pub(crate) lines: Lines,
+    pub(crate) names: KnownNames,
 }
 
 /// Why there is no response to a request.
@@ -48,7 +50,12 @@ pub(crate) enum ReadError {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { io: FlatIo::new(stream), read: ReadBuffer::default(), known: KnownNames::default() }
+        Self {
+            io: FlatIo::new(stream),
+            read: ReadBuffer::default(),
+            lines: Lines::default(),
+            names: KnownNames::default(),
+        }
     }
 
     /// Whether it cannot take another request: the backend closed it, or sent what nobody asked for.
@@ -82,7 +89,7 @@ impl Connection {
         }
         loop {
             if !self.read.bytes.is_empty() {
-                match head::parse(&mut self.read.bytes, to_head, &mut self.known) {
+                match head::parse(&mut self.read.bytes, to_head, &mut self.lines) {
                     Ok(Some(head)) if is_interim(head.status) => continue,
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}

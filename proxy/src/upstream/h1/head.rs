@@ -3,9 +3,9 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
-use crate::h1::{Decoder, Fields, KnownNames, Malformed, Said, place};
+use crate::h1::{Decoder, Lines, Malformed, Said};
 
 /// A larger head is an error of the backend.
 const MAX_HEAD: usize = 128 * 1024;
@@ -13,29 +13,23 @@ const MAX_HEAD: usize = 128 * 1024;
 /// Fields in a head.
 const MAX_FIELDS: usize = 100;
 
-/// Fields that patchgate adds to a response's head: room for them is made at once.
-const ADDED_LATER: usize = 4;
-
-/// A final or interim response.
+/// A final or interim response; its fields lie in the connection's [`Lines`].
 #[derive(Debug)]
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    /// `content-length`; without a body it speaks of another response's.
+    pub(crate) length: Option<u64>,
     pub(crate) decoder: Decoder,
     /// Whether the connection can be used again after the body.
     pub(crate) keep_alive: bool,
 }
 
 /// Parses the head at the beginning of `read` and takes it off; `None` while it has no end. `to_head`: it answers a
-/// HEAD request. `known`: the names of the connection's last response.
+/// HEAD request. `lines` are made those of this head.
 ///
 /// # Errors
 /// What makes it no response to be relayed.
-pub(super) fn parse(
-    read: &mut BytesMut,
-    to_head: bool,
-    known: &mut KnownNames,
-) -> Result<Option<ResponseHead>, Malformed> {
+pub(super) fn parse(read: &mut BytesMut, to_head: bool, lines: &mut Lines) -> Result<Option<ResponseHead>, Malformed> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, read, &mut fields);
@@ -47,17 +41,15 @@ pub(super) fn parse(
     };
     let http_10 = response.version == Some(0);
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed("no status"))?;
-    let begin = read.as_ptr();
-    let places: Fields =
-        response.headers.iter().map(|field| (place(begin, field.name.as_bytes()), place(begin, field.value))).collect();
-    let text = read.split_to(length).freeze();
-    let (headers, said) = known.read(&text, &places, ADDED_LATER)?;
+    lines.note(read.as_ptr(), response.headers);
+    lines.hold(read.split_to(length).freeze());
+    let said = lines.said()?;
     let decoder = body(status, to_head, http_10, &said)?;
     // With both it would be a riddle where the next response begins.
     let riddle = said.chunked && said.length.is_some();
     let persistent = if http_10 { said.keep_alive } else { true };
     let keep_alive = persistent && !said.close && !riddle;
-    Ok(Some(ResponseHead { status, headers, decoder, keep_alive }))
+    Ok(Some(ResponseHead { status, length: said.length.filter(|_| !said.coded), decoder, keep_alive }))
 }
 
 fn body(status: StatusCode, to_head: bool, http_10: bool, said: &Said) -> Result<Decoder, Malformed> {

@@ -8,15 +8,26 @@ fn asked() -> Asked {
     Asked { persistent: true, ..Asked::default() }
 }
 
+/// `fields`: of a backend, but for `content-length`, which it told, and those of our own.
 fn text(asked: Asked, status: u16, fields: &[(&'static str, &'static str)], size: Option<u64>) -> (String, Plan) {
     let mut response = Response::builder().status(status);
+    let mut relayed = Relayed::default();
+    let mut lines = String::new();
     for (name, value) in fields {
-        response = response.header(*name, *value);
+        match *name {
+            "etag" | "date" => lines.push_str(&format!("{name}: {value}\r\n")),
+            _ => response = response.header(*name, *value),
+        }
+        relayed.dated |= *name == "date";
+        if *name == "content-length" {
+            relayed.length = value.parse().ok();
+        }
     }
+    relayed.text = lines.into();
     let (head, ()) = response.body(()).unwrap().into_parts();
     let plan = Plan::new(asked, &head, size, true);
     let mut out = BytesMut::new();
-    write(&mut out, asked, &head, plan, |out| out.extend_from_slice(b"date: now\r\n"));
+    write(&mut out, asked, &head, &relayed, plan, |out| out.extend_from_slice(b"date: now\r\n"));
     (String::from_utf8(out.to_vec()).unwrap(), plan)
 }
 

@@ -7,7 +7,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 100 };
 
 fn parsed(text: &str) -> Result<Option<Head>, Refusal> {
-    parse(&mut BytesMut::from(text), BOUNDS, &mut KnownNames::default())
+    parse(&mut BytesMut::from(text), BOUNDS, &mut Kept::default())
 }
 
 /// The head of a POST with these fields.
@@ -22,7 +22,7 @@ fn a_head_is_taken_off_when_it_is_whole() {
         assert!(parsed(&whole[..end]).unwrap().is_none(), "{end}");
     }
     let mut read = BytesMut::from(format!("{whole}GET").as_str());
-    let head = parse(&mut read, BOUNDS, &mut KnownNames::default()).unwrap().unwrap();
+    let head = parse(&mut read, BOUNDS, &mut Kept::default()).unwrap().unwrap();
     assert_eq!((head.parts.method, head.parts.uri.to_string().as_str()), (Method::GET, "/a?b"));
     assert_eq!(head.parts.version, Version::HTTP_11);
     assert_eq!(head.parts.headers.get_all("x-some").iter().collect::<Vec<_>>(), ["1", "2"]);
@@ -117,7 +117,7 @@ fn a_head_is_bounded_in_bytes_fields_and_target() {
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(101));
     assert_eq!(parsed(&many).unwrap_err(), Refusal::TooLarge);
     let wider = Bounds { bytes: 1 << 20, fields: 101 };
-    let known = &mut KnownNames::default();
+    let known = &mut Kept::default();
     let head = parse(&mut BytesMut::from(many.as_str()), wider, known).unwrap().unwrap();
     assert_eq!(head.parts.headers.len(), 101);
     let target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_TARGET));
@@ -152,7 +152,7 @@ proptest! {
         let whole = parsed(&text).map(|head| format!("{head:?}"));
         let cut = cut.index(text.len());
         let mut read = BytesMut::from(&text[..cut]);
-        let mut known = KnownNames::default();
+        let mut known = Kept::default();
         let early = parse(&mut read, BOUNDS, &mut known);
         let pieced = match early {
             Ok(None) => {
@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn no_bytes_are_worse_than_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut read = BytesMut::from(&bytes[..]);
-        let parsed = parse(&mut read, BOUNDS, &mut KnownNames::default());
+        let parsed = parse(&mut read, BOUNDS, &mut Kept::default());
         prop_assert!(!matches!(parsed, Ok(None)) || read[..] == bytes[..], "what is not whole stays");
     }
 

@@ -21,6 +21,14 @@ macro_rules! names {
                     _ => Self(0),
                 }
             }
+
+            /// The same of a name as it came, in whatever case.
+            pub(crate) fn of_text(name: &[u8]) -> Self {
+                $(if name.eq_ignore_ascii_case($text.as_bytes()) {
+                    return Self::$name;
+                })*
+                Self(0)
+            }
         }
     };
 }
@@ -37,6 +45,7 @@ names! {
     HTTP2_SETTINGS = "http2-settings",
     CONTENT_LENGTH = "content-length",
     COOKIE = "cookie",
+    DATE = "date",
     EXPECT = "expect",
     FORWARDED = "forwarded",
     HOST = "host",
@@ -60,6 +69,10 @@ impl Names {
         .with(Self::PROXY_AUTHENTICATE)
         .with(Self::PROXY_AUTHORIZATION)
         .with(Self::HTTP2_SETTINGS);
+
+    /// Fields that say something about the message or its connection.
+    pub(crate) const ABOUT_MESSAGE: Self =
+        Self::CONTENT_LENGTH.with(Self::TRANSFER_ENCODING).with(Self::CONNECTION).with(Self::EXPECT).with(Self::TE);
 
     /// The known fields of a head.
     pub(crate) fn in_head(headers: &HeaderMap) -> Self {
@@ -96,5 +109,14 @@ mod tests {
         assert_eq!(found, Names::TE.with(Names::HOST));
         assert!(found.has(Names::HOP_BY_HOP) && !found.has(Names::COOKIE));
         assert_eq!(found.and(Names::HOP_BY_HOP), Names::TE);
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_whatever_case() {
+        for text in ["Content-Length", "te", "X-REQUEST-ID", "x-some", "dat", ""] {
+            let lower = text.to_ascii_lowercase();
+            let expected = HeaderName::from_bytes(lower.as_bytes()).map_or(Names(0), |name| Names::of(&name));
+            assert_eq!(Names::of_text(text.as_bytes()), expected, "{text}");
+        }
     }
 }
