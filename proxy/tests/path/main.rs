@@ -7,6 +7,7 @@ mod capture;
 mod faults;
 mod h2;
 mod headers;
+mod http1;
 mod limits;
 mod listeners;
 mod retry;
