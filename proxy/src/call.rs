@@ -15,7 +15,7 @@ use crate::exchange::Exchange;
 #[derive(Debug)]
 pub(crate) struct Call<Stage> {
     pub(crate) exchange: Rc<Exchange>,
-    pub(crate) head: Parts,
+    pub(crate) head: Box<Parts>,
     pub(crate) body: RequestBody,
     pub(crate) stage: Stage,
 }

@@ -62,3 +62,6 @@ mod capture;
 
 // 10 telemetry
 pub mod telemetry;
+
+#[cfg(feature = "fuzzing")]
+pub use connection::h1::fuzzing;

@@ -22,13 +22,7 @@ macro_rules! names {
                 }
             }
 
-            /// The same of a name as it came, in whatever case.
-            pub(crate) fn of_text(name: &[u8]) -> Self {
-                $(if name.eq_ignore_ascii_case($text.as_bytes()) {
-                    return Self::$name;
-                })*
-                Self(0)
-            }
+            const TEXTS: &[&str] = &[$($text),*];
         }
     };
 }
@@ -58,7 +52,40 @@ names! {
     X_REQUEST_ID = "x-request-id",
 }
 
+/// No name.
+const NONE: u8 = u8::MAX;
+
+/// Names are longer than any that is known from here on.
+const TOO_LONG: usize = 24;
+
+/// Positions of the names of each length.
+static BY_LENGTH: [[u8; 4]; TOO_LONG] = {
+    let mut table = [[NONE; 4]; TOO_LONG];
+    let mut at = 0;
+    while at < Names::TEXTS.len() {
+        let length = Names::TEXTS[at].len();
+        let mut slot = 0;
+        while table[length][slot] != NONE {
+            slot += 1;
+        }
+        table[length][slot] = at as u8;
+        at += 1;
+    }
+    table
+};
+
 impl Names {
+    /// The set of the field of this name, which may be in any case; empty if it is none of the known.
+    pub(crate) fn of_text(name: &[u8]) -> Self {
+        let candidates = BY_LENGTH.get(name.len()).unwrap_or(&[NONE; 4]);
+        for &at in candidates.iter().take_while(|&&at| at != NONE) {
+            if name.eq_ignore_ascii_case(Self::TEXTS[usize::from(at)].as_bytes()) {
+                return Self(1 << at);
+            }
+        }
+        Self(0)
+    }
+
     /// Fields meant for one connection (RFC 9110 §7.6.1, and what practice adds).
     pub(crate) const HOP_BY_HOP: Self = Self::CONNECTION
         .with(Self::TE)

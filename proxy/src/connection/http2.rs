@@ -124,7 +124,7 @@ where
         traffic.requests.set(traffic.requests.get() + 1);
         let (head, body) = request.into_parts();
         let body = RequestBody::http2(body);
-        stack.borrow_mut().call(Inbound { head, body, connection: Rc::clone(&connection) })
+        stack.borrow_mut().call(Inbound { head: Box::new(head), body, connection: Rc::clone(&connection) })
     })
 }
 

@@ -14,7 +14,7 @@ use super::{Connection, h1};
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    pub(crate) head: Parts,
+    pub(crate) head: Box<Parts>,
     pub(crate) body: RequestBody,
     pub(crate) connection: Rc<Connection>,
 }

@@ -3,7 +3,7 @@
 //! A connection without requests keeps only its socket: parser and buffers are dropped after a quiet tick and made
 //! anew at the next byte.
 
-mod h1;
+pub(crate) mod h1;
 mod http2;
 mod incoming;
 mod pulse;

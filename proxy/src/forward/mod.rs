@@ -32,7 +32,8 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
     let timeouts = exchange.snapshot.config.service(call.stage.service).timeouts;
     let backends = [Some(call.stage.backend), call.stage.fallback];
     let mut outbound = Outbound::new(call);
-    async move {
+    // Boxed: each layer would move it, and it is the largest thing a request has.
+    Box::pin(async move {
         let answered = {
             let mut work = pin!(attempts(&exchange, &mut outbound, backends, timeouts));
             std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
@@ -42,7 +43,7 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
             .await?
         };
         attempt::commit(&exchange, answered, timeouts)
-    }
+    })
 }
 
 /// Ready, with what to answer, once the request's deadline has passed; whoever works on it sets that as it goes.

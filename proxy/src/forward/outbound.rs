@@ -47,7 +47,7 @@ impl Outbound {
             };
         }
         drop(facts);
-        let head = Head { headers: head.headers, rewritten, framing };
+        let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing };
         Self { head, outgoing: Outgoing::new(body, framing), repeated: false }
     }
 

@@ -178,9 +178,9 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     }
     let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     let (length, trailers) = match httparse::parse_headers(read, &mut fields) {
-        Ok(httparse::Status::Complete((length, fields))) => (length, collect(fields)?),
+        Ok(httparse::Status::Complete((length, fields))) if length <= MAX_OVERHEAD => (length, collect(fields)?),
         Ok(httparse::Status::Partial) if read.len() <= MAX_OVERHEAD => return Ok(None),
-        Ok(httparse::Status::Partial) => return Err(Malformed("trailer fields that are too long")),
+        Ok(_) => return Err(Malformed("trailer fields that are too long")),
         Err(_) => return Err(Malformed("a trailer that is no field")),
     };
     read.advance(length);

@@ -197,10 +197,7 @@ impl Said {
     /// Several equal lengths are one (RFC 9110 §8.6); different ones, or one that is no number, are an error.
     fn read_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
         for number in list(value) {
-            let digits = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
-            let text = std::str::from_utf8(number).ok().filter(|_| digits);
-            let length =
-                text.and_then(|text| text.parse().ok()).ok_or(Malformed("a content-length that is no number"))?;
+            let length = decimal(number).ok_or(Malformed("a content-length that is no number"))?;
             if self.length.replace(length).is_some_and(|before| before != length) {
                 return Err(Malformed("two content-lengths"));
             }
@@ -221,6 +218,17 @@ impl Said {
         }
         Ok(())
     }
+}
+
+/// Digits and nothing else, as a number that fits.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {

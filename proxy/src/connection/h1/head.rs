@@ -30,7 +30,8 @@ pub(super) struct Bounds {
 /// A request without its body.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) parts: Parts,
+    /// Boxed: it is handed on many times.
+    pub(super) parts: Box<Parts>,
     pub(super) body: Decoder,
     /// `expect: 100-continue`
     pub(super) expects_continue: bool,
@@ -89,6 +90,20 @@ impl From<Malformed> for Refusal {
 pub(super) struct Kept {
     lines: Lines,
     names: KnownNames,
+    /// Bytes of a head that were looked at and have no end.
+    looked_at: usize,
+}
+
+impl Kept {
+    /// False while only bytes came that cannot have ended the head, so that one that trickles is not parsed for each.
+    fn may_end(&self, read: &[u8]) -> bool {
+        if self.looked_at == 0 {
+            return !read.is_empty();
+        }
+        // The head's last bytes are an empty line.
+        let tail = &read[self.looked_at.saturating_sub(2)..];
+        tail.windows(2).any(|pair| pair == b"\n\n") || tail.windows(3).any(|three| three == b"\n\r\n")
+    }
 }
 
 /// Parses the head at the beginning of `read` and takes it off; `None` while it has no end.
@@ -96,6 +111,9 @@ pub(super) struct Kept {
 /// # Errors
 /// What makes it no request to be served.
 pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, kept: &mut Kept) -> Result<Option<Head>, Refusal> {
+    if read.len() <= bounds.bytes && !kept.may_end(read) {
+        return Ok(None);
+    }
     let line = if bounds.fields <= USUAL_FIELDS {
         request_line(read, bounds.bytes, &mut [const { MaybeUninit::uninit() }; USUAL_FIELDS], &mut kept.lines)?
     } else {
@@ -103,7 +121,11 @@ pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, kept: &mut Kept) -> Res
         fields.resize_with(bounds.fields, MaybeUninit::uninit);
         request_line(read, bounds.bytes, &mut fields, &mut kept.lines)?
     };
-    let Some(line) = line else { return Ok(None) };
+    let Some(line) = line else {
+        kept.looked_at = read.len();
+        return Ok(None);
+    };
+    kept.looked_at = 0;
     let text = read.split_to(line.length).freeze();
     let uri = Uri::from_maybe_shared(text.slice(line.target)).map_err(|_| Refusal::Malformed)?;
     kept.lines.hold(text);
@@ -116,7 +138,7 @@ pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, kept: &mut Kept) -> Res
         persistent: !said.close && !(said.coded && said.length.is_some()) && (!line.http_10 || said.keep_alive),
         takes_trailers: said.takes_trailers,
     };
-    let (mut parts, ()) = Request::new(()).into_parts();
+    let mut parts = Box::new(Request::new(()).into_parts().0);
     parts.method = line.method;
     parts.uri = uri;
     parts.version = if line.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };

@@ -31,8 +31,6 @@ pub(super) struct Inlet {
 struct Inner {
     read: ReadBuffer,
     kept: Kept,
-    /// Bytes of a head that were looked at and have no end.
-    looked_at: usize,
     /// What is left of the present request's body.
     body: Decoder,
     /// The body broke off or is malformed: nothing behind it can be told.
@@ -74,8 +72,7 @@ impl Inlet {
         if !begun.is_empty() {
             read.bytes = BytesMut::from(begun);
         }
-        let inner =
-            Inner { read, kept: Kept::default(), looked_at: 0, body: Decoder::Done, broken: false, interim: &[] };
+        let inner = Inner { read, kept: Kept::default(), body: Decoder::Done, broken: false, interim: &[] };
         Rc::new(Self { wire: Rc::clone(wire), inner: RefCell::new(inner) })
     }
 
@@ -84,18 +81,15 @@ impl Inlet {
         let inner = &mut *self.inner.borrow_mut();
         debug_assert!(inner.body.is_done(), "a request behind an unread body");
         loop {
-            if inner.may_hold_head(bounds.bytes) {
-                match parse(&mut inner.read.bytes, bounds, &mut inner.kept) {
-                    Ok(Some(head)) => {
-                        inner.looked_at = 0;
-                        inner.body = head.body;
-                        inner.interim = if head.expects_continue { CONTINUE } else { &[] };
-                        self.wire.traffic.head_open.set(false);
-                        return Poll::Ready(Ok(head));
-                    }
-                    Ok(None) => inner.looked_at = inner.read.bytes.len(),
-                    Err(refusal) => return Poll::Ready(Err(NoHead::Refused(refusal))),
+            match parse(&mut inner.read.bytes, bounds, &mut inner.kept) {
+                Ok(Some(head)) => {
+                    inner.body = head.body;
+                    inner.interim = if head.expects_continue { CONTINUE } else { &[] };
+                    self.wire.traffic.head_open.set(false);
+                    return Poll::Ready(Ok(head));
                 }
+                Ok(None) => {}
+                Err(refusal) => return Poll::Ready(Err(NoHead::Refused(refusal))),
             }
             self.wire.traffic.head_open.set(!inner.read.bytes.is_empty());
             if !matches!(ready!(self.wire.poll_fill(cx, &mut inner.read)), Ok(1..)) {
@@ -167,17 +161,6 @@ impl Inlet {
 }
 
 impl Inner {
-    /// False while only bytes came that cannot have ended the head, so that one that trickles is not parsed for each.
-    fn may_hold_head(&self, most: usize) -> bool {
-        let read = &self.read.bytes[..];
-        if self.looked_at == 0 || read.len() > most {
-            return !read.is_empty();
-        }
-        // The head's last bytes are an empty line.
-        let tail = &read[self.looked_at.saturating_sub(3)..];
-        tail.windows(2).any(|pair| pair == b"\n\n") || tail.windows(3).any(|three| three == b"\n\r\n")
-    }
-
     /// The next piece of the body, with nothing said to a client that waits for a word.
     fn poll_frame(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         loop {

@@ -7,6 +7,8 @@
 
 mod answer;
 mod date;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod head;
 mod inlet;
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::fuzzing::requests;
 use super::*;
 
 const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 100 };
@@ -125,6 +126,17 @@ fn a_head_is_bounded_in_bytes_fields_and_target() {
     assert_eq!((refused, refused.status()), (Refusal::TargetTooLong, StatusCode::URI_TOO_LONG));
 }
 
+/// Bodies for such requests, now and then of a request that has none.
+fn body() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => Just(String::new()),
+        1 => "[a-z\r\n]{0,9}",
+        2 => prop::collection::vec("[1-9a-c]\r\n[a-z]{1,12}\r\n", 0..4)
+            .prop_map(|chunks| chunks.concat() + "0\r\nx-end: 1\r\n\r\n"),
+        2 => "(3\r\nabc\r\n|1;x=y\r\nd\r\n){0,3}0\r\n\r\n",
+    ]
+}
+
 /// Requests as clients write them, now and then with something wrong.
 fn request() -> impl Strategy<Value = String> {
     let method = prop_oneof!["GET", "POST", "HEAD", "[A-Z]{1,9}", "[ -~]{0,4}"];
@@ -163,6 +175,16 @@ proptest! {
             other => other,
         };
         prop_assert_eq!(pieced.map(|head| format!("{head:?}")), whole);
+    }
+
+    #[test]
+    fn a_connection_has_the_same_requests_however_its_bytes_come(
+        messages in prop::collection::vec((request(), body()), 1..4),
+        step in 1..40usize,
+    ) {
+        let text: String = messages.into_iter().map(|(head, body)| head + &body).collect();
+        let whole = requests(text.as_bytes(), usize::MAX);
+        prop_assert_eq!(requests(text.as_bytes(), step), whole);
     }
 
     #[test]
