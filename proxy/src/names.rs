@@ -22,7 +22,19 @@ macro_rules! names {
                 }
             }
 
-            const TEXTS: &[&str] = &[$($text),*];
+            /// The set of the field of this name, which may be in any case; empty if it is none of the known.
+            pub(crate) fn of_text(name: &[u8]) -> Self {
+                // Length and beginning tell the known names apart, and nearly all others from them.
+                let (text, known) = match key(name) {
+                    $(keys::$name => ($text, Self::$name),)*
+                    _ => return Self(0),
+                };
+                if name.eq_ignore_ascii_case(text.as_bytes()) { known } else { Self(0) }
+            }
+        }
+
+        mod keys {
+            $(pub(super) const $name: (usize, u64) = super::key($text.as_bytes());)*
         }
     };
 }
@@ -52,40 +64,24 @@ names! {
     X_REQUEST_ID = "x-request-id",
 }
 
-/// No name.
-const NONE: u8 = u8::MAX;
-
-/// Names are longer than any that is known from here on.
-const TOO_LONG: usize = 24;
-
-/// Positions of the names of each length.
-static BY_LENGTH: [[u8; 4]; TOO_LONG] = {
-    let mut table = [[NONE; 4]; TOO_LONG];
-    let mut at = 0;
-    while at < Names::TEXTS.len() {
-        let length = Names::TEXTS[at].len();
-        let mut slot = 0;
-        while table[length][slot] != NONE {
-            slot += 1;
+/// A name's length, and its first eight bytes in lower case, which the known names are in. Others may share the key of
+/// one: letters are told from what differs in that bit only by comparing.
+const fn key(name: &[u8]) -> (usize, u64) {
+    let begin = match name.first_chunk() {
+        Some(begin) => *begin,
+        None => {
+            let (mut begin, mut at) = ([0; 8], 0);
+            while at < name.len() {
+                begin[at] = name[at];
+                at += 1;
+            }
+            begin
         }
-        table[length][slot] = at as u8;
-        at += 1;
-    }
-    table
-};
+    };
+    (name.len(), u64::from_le_bytes(begin) | 0x2020_2020_2020_2020)
+}
 
 impl Names {
-    /// The set of the field of this name, which may be in any case; empty if it is none of the known.
-    pub(crate) fn of_text(name: &[u8]) -> Self {
-        let candidates = BY_LENGTH.get(name.len()).unwrap_or(&[NONE; 4]);
-        for &at in candidates.iter().take_while(|&&at| at != NONE) {
-            if name.eq_ignore_ascii_case(Self::TEXTS[usize::from(at)].as_bytes()) {
-                return Self(1 << at);
-            }
-        }
-        Self(0)
-    }
-
     /// Fields meant for one connection (RFC 9110 §7.6.1, and what practice adds).
     pub(crate) const HOP_BY_HOP: Self = Self::CONNECTION
         .with(Self::TE)

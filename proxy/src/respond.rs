@@ -70,9 +70,9 @@ where
     }
 
     fn call(&mut self, inbound: Inbound) -> Self::Future {
-        let Inbound { head, body, connection } = inbound;
+        let Inbound { head, found, body, connection } = inbound;
         let exchange = Exchange::begin(connection, &head);
-        let call = Call { exchange: Rc::clone(&exchange), head, body, stage: () };
+        let call = Call { exchange: Rc::clone(&exchange), head, found, body, stage: () };
         RespondFuture { inner: panics::catch(|| self.inner.call(call)), exchange }
     }
 }

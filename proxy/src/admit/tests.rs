@@ -9,7 +9,7 @@ fn judged(method: &str, target: &str, version: Version, lines: &[(&str, &str)]) 
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
-    admit(&method.parse().unwrap(), &target.parse().unwrap(), version, &headers)
+    admit(&method.parse().unwrap(), &target.parse().unwrap(), version, &headers, Names::in_head(&headers))
         .map(|host| host.to_str().unwrap().to_owned())
 }
 

@@ -19,6 +19,7 @@ use super::watch::{Finding, TICK};
 use super::wire::{Wire, WireIo};
 use super::{Connection, Inbound, RequestBody};
 use crate::body::ResponseBody;
+use crate::names::Names;
 use crate::respond::Unanswerable;
 use crate::worker::LocalExecutor;
 
@@ -124,7 +125,12 @@ where
         traffic.requests.set(traffic.requests.get() + 1);
         let (head, body) = request.into_parts();
         let body = RequestBody::http2(body);
-        stack.borrow_mut().call(Inbound { head: Box::new(head), body, connection: Rc::clone(&connection) })
+        stack.borrow_mut().call(Inbound {
+            found: Names::in_head(&head.headers),
+            head: Box::new(head),
+            body,
+            connection: Rc::clone(&connection),
+        })
     })
 }
 

@@ -10,11 +10,14 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Connection, h1};
+use crate::names::Names;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     pub(crate) head: Box<Parts>,
+    /// The known fields in it.
+    pub(crate) found: Names,
     pub(crate) body: RequestBody,
     pub(crate) connection: Rc<Connection>,
 }

@@ -41,7 +41,7 @@ pub(super) async fn on_endpoint(
     outbound: &mut Outbound,
     backend: BackendId,
     pool: &Rc<Pool>,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Answered, Failed> {
     let mut kept = pool.reuse();
     loop {
@@ -78,7 +78,7 @@ pub(super) async fn on_endpoint(
     }
 }
 
-async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: Timeouts) -> Result<Lease, Failed> {
+async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: &Timeouts) -> Result<Lease, Failed> {
     exchange.deadline.set(exchange.total_at.get());
     pool.connect(timeouts.connect).await.map_err(|error| {
         let error = match error {
@@ -95,7 +95,7 @@ async fn send(
     outbound: &mut Outbound,
     lease: &mut Lease,
     attempt: u8,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<ResponseHead, SendError> {
     let (span, began) = {
         let facts = exchange.facts.borrow();
@@ -137,7 +137,7 @@ fn end(exchange: &Exchange, attempt: u8, how: End, error: Option<&'static str>) 
 pub(super) fn commit(
     exchange: &Rc<Exchange>,
     answered: Answered,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Committed<ResponseBody>, ProxyError> {
     let now = Instant::now();
     let Answered { status, mut answer, attempt } = answered;

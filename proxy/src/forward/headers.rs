@@ -20,6 +20,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What the request's head is rewritten by.
 pub(crate) struct Rewrite<'a> {
     pub(crate) policy: &'a HeaderPolicy,
+    /// The known fields it came with.
+    pub(crate) found: Names,
     /// Whether the peer's own forwarding fields are believed.
     pub(crate) trusted: bool,
     pub(crate) version: Version,
@@ -105,7 +107,7 @@ fn line(out: &mut BytesMut, name: &str, value: &HeaderValue) {
 /// Decides how a request's head is written for the backend, all but `traceparent`, which each attempt has its own of,
 /// and the framing of the body.
 pub(crate) fn rewrite_request(headers: &mut HeaderMap, rewrite: &Rewrite<'_>) -> Rewritten {
-    let found = Names::in_head(headers);
+    let found = rewrite.found;
     let mut rewritten = Rewritten::default();
     // Expectations are met by the client's parser when the body is asked for; framing and context are written anew.
     rewritten.leave_out(Names::HOP_BY_HOP.with(Names::EXPECT).with(Names::CONTENT_LENGTH));

@@ -35,19 +35,19 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
     // Boxed: each layer would move it, and it is the largest thing a request has.
     Box::pin(async move {
         let answered = {
-            let mut work = pin!(attempts(&exchange, &mut outbound, backends, timeouts));
+            let mut work = pin!(attempts(&exchange, &mut outbound, backends, &timeouts));
             std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(done) => Poll::Ready(done),
-                Poll::Pending => poll_deadline(&exchange, timeouts, cx).map(Err),
+                Poll::Pending => poll_deadline(&exchange, &timeouts, cx).map(Err),
             })
             .await?
         };
-        attempt::commit(&exchange, answered, timeouts)
+        attempt::commit(&exchange, answered, &timeouts)
     })
 }
 
 /// Ready, with what to answer, once the request's deadline has passed; whoever works on it sets that as it goes.
-fn poll_deadline(exchange: &Exchange, timeouts: Timeouts, cx: &mut Context<'_>) -> Poll<ProxyError> {
+fn poll_deadline(exchange: &Exchange, timeouts: &Timeouts, cx: &mut Context<'_>) -> Poll<ProxyError> {
     loop {
         ready!(exchange.deadline.poll_passed(cx));
         if exchange.worker().is_drain_over() {
@@ -70,7 +70,7 @@ async fn attempts(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     backends: [Option<BackendId>; 2],
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Answered, ProxyError> {
     let mut unreachable = ProxyError::ConnectFailed;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {

@@ -23,7 +23,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub(super) fn new(call: Call<Decided>) -> Self {
-        let Call { exchange, mut head, body, stage } = call;
+        let Call { exchange, mut head, found, body, stage } = call;
         let connection = &exchange.connection;
         let body = UploadBody::new(body, &exchange);
         let framing = framing_of(&body);
@@ -37,7 +37,7 @@ impl Outbound {
                 request_id: None,
             };
             let policy = &listener.headers;
-            let rewrite = Rewrite { policy, trusted: stage.admitted.trusted, version: head.version, values };
+            let rewrite = Rewrite { policy, found, trusted: stage.admitted.trusted, version: head.version, values };
             (rewrite_request(&mut head.headers, &rewrite), policy.request_id)
         });
         if wants_id {

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use crate::h1::{Decoder, KnownNames, Lines, Malformed, Said};
+use crate::names::Names;
 
 /// Fields that are parsed without an allocation.
 const USUAL_FIELDS: usize = 100;
@@ -32,6 +33,8 @@ pub(super) struct Bounds {
 pub(super) struct Head {
     /// Boxed: it is handed on many times.
     pub(super) parts: Box<Parts>,
+    /// The known fields in it.
+    pub(super) found: Names,
     pub(super) body: Decoder,
     /// `expect: 100-continue`
     pub(super) expects_continue: bool,
@@ -143,9 +146,10 @@ pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, kept: &mut Kept) -> Res
     parts.uri = uri;
     parts.version = if line.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
     parts.headers = kept.lines.to_map(&mut kept.names, 0)?;
+    let found = kept.lines.found();
     kept.lines.clear();
     let expects_continue = said.expects_continue && !line.http_10;
-    Ok(Some(Head { parts, body, expects_continue, asked }))
+    Ok(Some(Head { parts, found, body, expects_continue, asked }))
 }
 
 /// The first line of a whole head, and the head's length.

@@ -156,7 +156,7 @@ impl Run<'_> {
         let traffic = &self.connection.traffic;
         traffic.requests.set(traffic.requests.get() + 1);
         let body = self.inlet.upload().map_or(RequestBody::None, RequestBody::Http1);
-        stack.call(Inbound { head: head.parts, body, connection: Rc::clone(self.connection) })
+        stack.call(Inbound { head: head.parts, found: head.found, body, connection: Rc::clone(self.connection) })
     }
 
     /// Ready once nobody is there to be answered.

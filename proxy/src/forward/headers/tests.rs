@@ -19,7 +19,8 @@ fn rewritten(policy: &HeaderPolicy, trusted: bool, lines: &[(&'static str, &'sta
         lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
     let [host, peer, state, id] = ["shop.example.com", "::1", "a=1", "made"].map(HeaderValue::from_static);
     let values = || Values { host: &host, peer: &peer, tracestate: Some(&state), request_id: Some(&id) };
-    let rewrite = Rewrite { policy, trusted, version: Version::HTTP_2, values: values() };
+    let found = Names::in_head(&headers);
+    let rewrite = Rewrite { policy, found, trusted, version: Version::HTTP_2, values: values() };
     let rewritten = rewrite_request(&mut headers, &rewrite);
     let mut out = BytesMut::new();
     rewritten.write(&headers, &values(), Version::HTTP_2, &mut out);
