@@ -134,11 +134,12 @@ pub(super) fn parse(read: &mut BytesMut, bounds: Bounds, kept: &mut Kept) -> Res
     kept.lines.hold(text);
     let said = kept.lines.said()?;
     let body = body(line.http_10, &said)?;
+    // With both framings there a client may mean another end than we do (RFC 9112 §6.1).
+    let ambiguous = said.coded && said.length.is_some();
     let asked = Asked {
         to_head: line.method == Method::HEAD,
         http_10: line.http_10,
-        // With both framings there a client may mean another end than we do (RFC 9112 §6.1).
-        persistent: !said.close && !(said.coded && said.length.is_some()) && (!line.http_10 || said.keep_alive),
+        persistent: !ambiguous && !said.close && (!line.http_10 || said.keep_alive),
         takes_trailers: said.takes_trailers,
     };
     let mut parts = Box::new(Request::new(()).into_parts().0);

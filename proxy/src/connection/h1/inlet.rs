@@ -16,6 +16,9 @@ use crate::h1::{Decoder, Malformed, ReadBuffer};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// The most that one read takes: what a client can have us hold that nobody asked for.
+const READ_AT_MOST: usize = 64 * 1024;
+
 /// What is left of a request body is read and thrown away up to this size, if it is here already, so that the
 /// connection can be used again.
 const DRAINED: usize = 64 * 1024;
@@ -68,7 +71,7 @@ pub(super) enum NoHead {
 impl Inlet {
     /// `begun`: bytes that were read already.
     pub(super) fn new(wire: &Rc<Wire>, begun: &[u8]) -> Rc<Self> {
-        let mut read = ReadBuffer::default();
+        let mut read = ReadBuffer::new(READ_AT_MOST);
         if !begun.is_empty() {
             read.bytes = BytesMut::from(begun);
         }
@@ -112,8 +115,12 @@ impl Inlet {
     /// for, nor behind a request that came already.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let inner = &mut *self.inner.borrow_mut();
-        if !inner.body.is_done() || !inner.read.bytes.is_empty() || ready!(self.wire.poll_readable(cx)).is_err() {
+        if !inner.body.is_done() || !inner.read.bytes.is_empty() {
             return Poll::Pending;
+        }
+        // Asked first: room for a read costs more than to know that there is nothing to read.
+        if ready!(self.wire.poll_readable(cx)).is_err() {
+            return Poll::Ready(());
         }
         match ready!(self.wire.poll_fill(cx, &mut inner.read)) {
             Ok(1..) => Poll::Pending,

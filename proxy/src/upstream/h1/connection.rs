@@ -13,6 +13,9 @@ use super::{Outgoing, ResponseHead, head};
 use crate::flat::FlatIo;
 use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
 
+/// The most that one read takes.
+const READ_AT_MOST: usize = 256 * 1024;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -52,7 +55,7 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
             io: FlatIo::new(stream),
-            read: ReadBuffer::default(),
+            read: ReadBuffer::new(READ_AT_MOST),
             lines: Lines::default(),
             names: KnownNames::default(),
         }
