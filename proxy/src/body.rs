@@ -10,23 +10,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use patchgate_config::snapshot::BackendId;
 use tokio::time::Instant;
 
 use crate::capture::capture;
+use crate::connection::{RequestBody, RequestBodyError};
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
-use crate::upstream::{Decoder, Lease, Outgoing, ReadError};
+use crate::h1::Decoder;
+use crate::upstream::{Lease, Outgoing, ReadError};
 
-/// Why a body broke off. hyper resets the stream or closes the connection for it, so that what was sent never looks
+/// Why a body broke off. The stream is reset or the connection closed for it, so that what was sent never looks
 /// complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     /// The client's side failed.
     #[error("the request body broke off")]
-    Upload(#[source] hyper::Error),
+    Upload(#[source] RequestBodyError),
     /// The backend's side failed.
     #[error("the response body broke off")]
     Download(#[from] ReadError),
@@ -46,7 +47,7 @@ pub(crate) enum UploadBody {
 
 #[derive(Debug)]
 pub(crate) struct Streaming {
-    body: Incoming,
+    body: RequestBody,
     exchange: Rc<Exchange>,
     deadline: Deadline,
     idle: Duration,
@@ -56,8 +57,21 @@ pub(crate) struct Streaming {
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     source: Source,
+    /// For whoever writes the head in front of it.
+    pub(crate) relayed: Relayed,
     /// Taken when the body ended, one way or another.
     exchange: Option<Rc<Exchange>>,
+}
+
+/// What an HTTP/1.1 client is told of a backend's head, beside the status and the response's map of fields.
+#[derive(Debug, Default)]
+pub(crate) struct Relayed {
+    /// Field lines, none that frames the message.
+    pub(crate) text: Bytes,
+    /// `date` is one of them.
+    pub(crate) dated: bool,
+    /// What the backend said of the body's length; where there is no body, it says so of another response's.
+    pub(crate) length: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -87,6 +101,7 @@ struct Download {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) lease: Lease,
+    pub(crate) length: Option<u64>,
     pub(crate) decoder: Decoder,
     pub(crate) keep_alive: bool,
     /// The request, unless all of it was written.
@@ -98,7 +113,7 @@ pub(crate) struct Answer {
 
 impl UploadBody {
     /// Wraps a request's body; the listener's limit bounds the pauses of the client.
-    pub(crate) fn new(body: Incoming, exchange: &Rc<Exchange>) -> Self {
+    pub(crate) fn new(body: RequestBody, exchange: &Rc<Exchange>) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -131,14 +146,6 @@ impl Streaming {
                 self.exchange.upload.broken.set(true);
                 Poll::Ready(Some(Err(BodyError::TimedOut)))
             }
-        }
-    }
-}
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        if !self.body.is_end_stream() {
-            self.exchange.connection.traffic.body_unread.set(true);
         }
     }
 }
@@ -186,15 +193,21 @@ impl ResponseBody {
     /// A body of our own.
     pub(crate) fn local(text: Bytes, exchange: Rc<Exchange>) -> Self {
         let text = (!text.is_empty()).then_some(text);
-        Self { source: Source::Local(text), exchange: Some(exchange) }
+        Self { source: Source::Local(text), relayed: Relayed::default(), exchange: Some(exchange) }
     }
 
     /// A backend's body. `idle` bounds the pauses of the backend; the exchange's own deadline is used for it.
-    pub(crate) fn upstream(answer: Answer, now: Instant, idle: Duration, exchange: Rc<Exchange>) -> Self {
-        let Answer { lease, decoder, keep_alive, outgoing, backend } = answer;
+    pub(crate) fn upstream(
+        answer: Answer,
+        relayed: Relayed,
+        now: Instant,
+        idle: Duration,
+        exchange: Rc<Exchange>,
+    ) -> Self {
+        let Answer { lease, decoder, keep_alive, outgoing, backend, .. } = answer;
         *exchange.download.lease.borrow_mut() = Some(lease);
         let download = Download { decoder, outgoing, keep_alive, backend, idle, moved: false, stream: None };
-        let mut this = Self { source: Source::Upstream(download), exchange: Some(Rc::clone(&exchange)) };
+        let mut this = Self { source: Source::Upstream(download), relayed, exchange: Some(Rc::clone(&exchange)) };
         if this.source_ended() {
             this.finish(Finish::Complete);
             return this;

@@ -5,18 +5,21 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use hyper::body::Incoming;
 use patchgate_config::routes::RouteMatch;
 use patchgate_config::snapshot::{BackendId, ServiceId};
 
+use crate::connection::RequestBody;
 use crate::exchange::Exchange;
+use crate::names::Names;
 
 /// A request that has come as far as `Stage`.
 #[derive(Debug)]
 pub(crate) struct Call<Stage> {
     pub(crate) exchange: Rc<Exchange>,
-    pub(crate) head: Parts,
-    pub(crate) body: Incoming,
+    pub(crate) head: Box<Parts>,
+    /// The known fields it came with.
+    pub(crate) found: Names,
+    pub(crate) body: RequestBody,
     pub(crate) stage: Stage,
 }
 
@@ -47,6 +50,6 @@ pub(crate) struct Decided {
 impl<Stage> Call<Stage> {
     /// The same request, a stage further.
     pub(crate) fn advance<Next>(self, next: impl FnOnce(Stage) -> Next) -> Call<Next> {
-        Call { exchange: self.exchange, head: self.head, body: self.body, stage: next(self.stage) }
+        Call { exchange: self.exchange, head: self.head, found: self.found, body: self.body, stage: next(self.stage) }
     }
 }

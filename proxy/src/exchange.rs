@@ -82,7 +82,8 @@ pub(crate) struct Facts {
     pub(crate) status: Option<StatusCode>,
     pub(crate) error: Option<ProxyError>,
     pub(crate) attempts: Attempts,
-    pub(crate) sent: smallvec::SmallVec<[Sent; 2]>,
+    /// Mostly one.
+    pub(crate) sent: smallvec::SmallVec<[Sent; 1]>,
 }
 
 /// One attempt as the span tells it; times are since the request's start.

@@ -28,6 +28,8 @@ mod deadline;
 mod error;
 mod exchange;
 mod flat;
+mod h1;
+mod names;
 pub mod panics;
 mod respond;
 mod step;
@@ -69,3 +71,5 @@ pub mod telemetry;
 // Beside the way
 pub mod explain;
 pub mod preview;
+#[cfg(feature = "fuzzing")]
+pub use connection::h1::fuzzing;

@@ -33,7 +33,7 @@ pub(crate) struct Respond<S> {
     inner: S,
 }
 
-/// Another answer left already: hyper is told to end the connection or the stream.
+/// Another answer left already: the connection or the stream is to be ended.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was answered already")]
 pub(crate) struct Unanswerable;
@@ -70,9 +70,9 @@ where
     }
 
     fn call(&mut self, inbound: Inbound) -> Self::Future {
-        let (head, body) = inbound.request.into_parts();
-        let exchange = Exchange::begin(inbound.connection, &head);
-        let call = Call { exchange: Rc::clone(&exchange), head, body, stage: () };
+        let Inbound { head, found, body, connection } = inbound;
+        let exchange = Exchange::begin(connection, &head);
+        let call = Call { exchange: Rc::clone(&exchange), head, found, body, stage: () };
         RespondFuture { inner: panics::catch(|| self.inner.call(call)), exchange }
     }
 }

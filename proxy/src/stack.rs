@@ -1,5 +1,5 @@
 //! The way of a request, top to bottom. Each layer adds what it found out to the [`Call`] or
-//! refuses; none allocates a request, none is boxed.
+//! refuses; none allocates a request, and of their futures only the innermost is boxed, since each layer moves it.
 
 use http::Response;
 use tower::ServiceBuilder;

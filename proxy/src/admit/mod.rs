@@ -1,4 +1,4 @@
-//! Whether a request is one at all: what hyper's parser lets through and a proxy must not.
+//! Whether a request is one at all: what the parsers let through and a proxy must not.
 //!
 //! Pure. Gives the one authority the request is for, which routing and the backend both go by, so that the two can
 //! never disagree (RFC 9112 §3.2, RFC 9113 §8.3.1).
@@ -11,6 +11,7 @@ use http::{Method, Uri, Version};
 
 use crate::call::{Admitted, Call};
 use crate::error::ProxyError;
+use crate::names::Names;
 use crate::step::step_layer;
 
 step_layer! {
@@ -23,7 +24,7 @@ fn enter(call: Call<()>) -> Result<Call<Admitted>, ProxyError> {
     let connection = &call.exchange.connection;
     let (trusted, limit) =
         connection.listener.with(|listener| (listener.trusts(connection.peer.ip()), listener.limits.header_count));
-    let authority = admit(&head.method, &head.uri, head.version, &head.headers, limit)?;
+    let authority = admit(&head.method, &head.uri, head.version, &head.headers, call.found, limit)?;
     call.exchange.facts.borrow_mut().authority = Some(authority);
     Ok(call.advance(|()| Admitted { trusted }))
 }
@@ -37,6 +38,7 @@ pub(crate) fn admit(
     uri: &Uri,
     version: Version,
     headers: &HeaderMap,
+    found: Names,
     limit: usize,
 ) -> Result<HeaderValue, ProxyError> {
     if !matches!(version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
@@ -49,15 +51,16 @@ pub(crate) fn admit(
     if !(path.starts_with('/') || (path == "*" && method == Method::OPTIONS)) {
         return Err(ProxyError::TargetMalformed);
     }
-    if let Some(expect) = headers.get(EXPECT)
+    if found.has(Names::EXPECT)
+        && let Some(expect) = headers.get(EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(ProxyError::ExpectationFailed);
     }
-    // hyper undoes `chunked`; another coding would have to be undone here, or go on without being told
+    // The parser undoes `chunked`; another coding would have to be undone here, or go on without being told
     // (RFC 9112 §6.1).
     let chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    if headers.contains_key(TRANSFER_ENCODING) && !headers.get_all(TRANSFER_ENCODING).iter().all(chunked) {
+    if found.has(Names::TRANSFER_ENCODING) && !headers.get_all(TRANSFER_ENCODING).iter().all(chunked) {
         return Err(ProxyError::CodingUnsupported);
     }
     let authority = authority(uri, version, headers)?;

@@ -9,7 +9,7 @@ fn judged(method: &str, target: &str, version: Version, lines: &[(&str, &str)]) 
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
-    admit(&method.parse().unwrap(), &target.parse().unwrap(), version, &headers, 100)
+    admit(&method.parse().unwrap(), &target.parse().unwrap(), version, &headers, Names::in_head(&headers), 100)
         .map(|host| host.to_str().unwrap().to_owned())
 }
 

@@ -64,7 +64,7 @@ impl Watch {
         }
         if quiet >= limits.idle_timeout || (draining && quiet >= DRAIN_QUIET) {
             Finding::Expired
-        } else if quiet >= TICK && !traffic.write_blocked.get() && !traffic.body_unread.get() && !draining {
+        } else if quiet >= TICK && !traffic.write_blocked.get() && !draining {
             Finding::Quiet
         } else {
             Finding::Fine
@@ -152,13 +152,5 @@ mod tests {
         let mut watch = Watch::new(start, &traffic);
         assert_eq!(watch.look(start, &traffic, &limits(), true), Finding::Fine);
         assert_eq!(watch.look(after(start, 1), &traffic, &limits(), true), Finding::Expired);
-    }
-
-    #[test]
-    fn an_unread_request_body_keeps_the_parser() {
-        let (start, traffic) = (Instant::now(), Traffic::default());
-        let mut watch = Watch::new(start, &traffic);
-        traffic.body_unread.set(true);
-        assert_eq!(watch.look(after(start, 1), &traffic, &limits(), false), Finding::Fine);
     }
 }

@@ -1,4 +1,4 @@
-//! The byte stream under hyper: sees what moves, gathers HTTP/2 frames.
+//! A client's socket under the parsers: sees what moves, gathers HTTP/2 frames.
 //!
 //! HTTP/2 frames are written once a turn of the event loop instead of once a DATA frame: a system call for many
 //! responses instead of one for each.
@@ -16,6 +16,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::net::TcpStream;
 
 use crate::flat::FlatIo;
+use crate::h1::ReadBuffer;
 
 /// HTTP/2 frames gathered before they are written in any case.
 const GATHER: usize = 64 * 1024;
@@ -23,7 +24,7 @@ const GATHER: usize = 64 * 1024;
 /// What a connection's watch knows of its traffic.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
-    /// Bytes came in that no complete head has accounted for yet.
+    /// Bytes of a head came in that is not whole yet; HTTP/1.1 only.
     pub(crate) head_open: Cell<bool>,
     /// A write waits for the client to read.
     pub(crate) write_blocked: Cell<bool>,
@@ -33,8 +34,6 @@ pub(crate) struct Traffic {
     pub(crate) in_flight: Cell<usize>,
     /// Requests begun so far.
     pub(crate) requests: Cell<u64>,
-    /// A request body was left unread: the parser knows where it ends, so it must not be dropped.
-    pub(crate) body_unread: Cell<bool>,
 }
 
 /// A client's socket.
@@ -51,10 +50,9 @@ struct Socket {
     prefix: Bytes,
     /// Frames that wait for the end of this turn; HTTP/2 only.
     gathered: BytesMut,
-    gathers: bool,
 }
 
-/// A parser's view of a [`Wire`].
+/// hyper's view of a [`Wire`].
 #[derive(Debug)]
 pub(super) struct WireIo(pub(super) Rc<Wire>);
 
@@ -62,8 +60,7 @@ pub(super) struct WireIo(pub(super) Rc<Wire>);
 
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Rc<Self> {
-        let socket =
-            Socket { stream: FlatIo::new(stream), prefix: Bytes::new(), gathered: BytesMut::new(), gathers: false };
+        let socket = Socket { stream: FlatIo::new(stream), prefix: Bytes::new(), gathered: BytesMut::new() };
         Rc::new(Self { socket: RefCell::new(socket), traffic: Rc::default() })
     }
 
@@ -85,13 +82,35 @@ impl Wire {
 
     /// Gives the next parser bytes that were read already.
     pub(super) fn put_back(&self, bytes: Bytes) {
-        self.traffic.head_open.set(!bytes.is_empty());
         self.socket.borrow_mut().prefix = bytes;
     }
 
-    /// From now on writes are gathered until [`poll_drain`](Self::poll_drain).
-    pub(super) fn gather(&self) {
-        self.socket.borrow_mut().gathers = true;
+    /// The bytes that were read already.
+    pub(super) fn take_prefix(&self) -> Bytes {
+        std::mem::take(&mut self.socket.borrow_mut().prefix)
+    }
+
+    /// Reads some more into `read`; 0 is the end.
+    pub(super) fn poll_fill(&self, cx: &mut Context<'_>, read: &mut ReadBuffer) -> Poll<io::Result<usize>> {
+        read.poll_fill(cx, self.socket.borrow_mut().stream.stream_mut())
+    }
+
+    /// Writes some of `pieces`; tells how many bytes.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket.borrow_mut().stream).poll_write_vectored(cx, pieces);
+        self.traffic.wrote(&result);
+        result
+    }
+
+    /// Tells the client that nothing more comes.
+    pub(super) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket.borrow_mut().stream).poll_shutdown(cx)
+    }
+
+    /// Has the client see a failure when the socket is closed, instead of an end.
+    pub(super) fn reset_on_close(&self) {
+        // Fails for a socket that is no more, which is as good.
+        let _ = self.socket.borrow().stream.stream().set_zero_linger();
     }
 
     pub(super) fn has_gathered(&self) -> bool {
@@ -143,27 +162,13 @@ impl Read for WireIo {
             socket.prefix.advance(take);
             return Poll::Ready(Ok(()));
         }
-        let result = Pin::new(&mut socket.stream).poll_read(cx, buf);
-        if result.is_ready() {
-            self.0.traffic.head_open.set(true);
-        }
-        result
+        Pin::new(&mut socket.stream).poll_read(cx, buf)
     }
 }
 
 impl Write for WireIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
-        let socket = &mut *self.0.socket.borrow_mut();
-        if socket.gathers {
-            if socket.gathered.len() >= GATHER {
-                ready!(socket.poll_drain(&self.0.traffic, cx))?;
-            }
-            socket.gathered.extend_from_slice(piece);
-            return Poll::Ready(Ok(piece.len()));
-        }
-        let result = Pin::new(&mut socket.stream).poll_write(cx, piece);
-        self.0.traffic.wrote(&result);
-        result
+        self.poll_write_vectored(cx, &[IoSlice::new(piece)])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -176,22 +181,15 @@ impl Write for WireIo {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let socket = &mut *self.0.socket.borrow_mut();
-        if socket.gathers {
-            if socket.gathered.len() >= GATHER {
-                ready!(socket.poll_drain(&self.0.traffic, cx))?;
-            }
-            for piece in pieces {
-                socket.gathered.extend_from_slice(piece);
-            }
-            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+        if socket.gathered.len() >= GATHER {
+            ready!(socket.poll_drain(&self.0.traffic, cx))?;
         }
-        let result = Pin::new(&mut socket.stream).poll_write_vectored(cx, pieces);
-        self.0.traffic.wrote(&result);
-        result
+        pieces.iter().for_each(|piece| socket.gathered.extend_from_slice(piece));
+        Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Gathered frames go out at the end of the turn (`serve::Turn`); a TCP stream itself has nothing to flush.
+        // Gathered frames go out at the end of the turn (`http2::Turn`); a TCP stream itself has nothing to flush.
         Poll::Ready(Ok(()))
     }
 

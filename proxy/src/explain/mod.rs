@@ -15,6 +15,7 @@ use patchgate_config::snapshot::{Listener, ServiceId, Snapshot};
 
 use crate::admit::admit;
 use crate::error::ProxyError;
+use crate::names::Names;
 use crate::rollout::decide::{Input, decide_observed};
 use crate::rollout::follow::{Onward, State, Thresholds, follow};
 use crate::rollout::{Decision, Track, fallback};
@@ -99,7 +100,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Trail, Unknow
 /// Admission and routing.
 fn arrive(snapshot: &Snapshot, listener: &Listener, question: &Question) -> Result<(ServiceId, RouteStep), ProxyError> {
     let Question { method, uri, headers, .. } = question;
-    let authority = admit(method, uri, Version::HTTP_11, headers, listener.limits.header_count)?;
+    let found = Names::in_head(headers);
+    let authority = admit(method, uri, Version::HTTP_11, headers, found, listener.limits.header_count)?;
     let found = look_up(snapshot, Some(&authority), uri.path()).ok_or(ProxyError::NoRoute)?;
     // A route's name is its host pattern, empty for any, and its prefix.
     let name = snapshot.routes.name(found.route);

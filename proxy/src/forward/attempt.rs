@@ -6,20 +6,23 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use patchgate_config::snapshot::{BackendId, Timeouts};
 use tokio::time::Instant;
 
-use super::headers::{Exposed, rewrite_response};
+use super::headers::{Exposed, rewrite_response, write_response};
 use super::outbound::Outbound;
-use crate::body::{Answer, ResponseBody};
+use crate::body::{Answer, Relayed, ResponseBody};
 use crate::capture::capture;
 use crate::commit::ledger::End;
 use crate::commit::{Committed, Contender};
 use crate::error::ProxyError;
 use crate::exchange::{Exchange, Sent};
+use crate::names::Names;
 use crate::upstream::{ConnectError, Lease, Pool, ResponseHead, SendError};
 
-/// A backend's response head, not yet committed.
+/// Fields that patchgate adds to a response's head: room for them is made at once.
+const ADDED_LATER: usize = 4;
+
+/// A backend's response head, not yet committed; its fields lie in its connection.
 pub(super) struct Answered {
     status: StatusCode,
-    headers: HeaderMap,
     answer: Answer,
     attempt: u8,
 }
@@ -38,7 +41,7 @@ pub(super) async fn on_endpoint(
     outbound: &mut Outbound,
     backend: BackendId,
     pool: &Rc<Pool>,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Answered, Failed> {
     let mut kept = pool.reuse();
     loop {
@@ -49,10 +52,10 @@ pub(super) async fn on_endpoint(
             None => Box::pin(connect(exchange, attempt, pool, timeouts)).await?,
         };
         let error = match send(exchange, outbound, &mut lease, attempt, timeouts).await {
-            Ok(ResponseHead { status, headers, decoder, keep_alive }) => {
+            Ok(ResponseHead { status, length, decoder, keep_alive }) => {
                 let outgoing = outbound.unfinished();
-                let answer = Answer { lease, decoder, keep_alive, outgoing, backend };
-                return Ok(Answered { status, headers, answer, attempt });
+                let answer = Answer { lease, length, decoder, keep_alive, outgoing, backend };
+                return Ok(Answered { status, answer, attempt });
             }
             Err(SendError::NotSent) => {
                 end(exchange, attempt, End::Failed, Some("stale_connection"));
@@ -75,7 +78,7 @@ pub(super) async fn on_endpoint(
     }
 }
 
-async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: Timeouts) -> Result<Lease, Failed> {
+async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: &Timeouts) -> Result<Lease, Failed> {
     exchange.deadline.set(exchange.total_at.get());
     pool.connect(timeouts.connect).await.map_err(|error| {
         let error = match error {
@@ -92,7 +95,7 @@ async fn send(
     outbound: &mut Outbound,
     lease: &mut Lease,
     attempt: u8,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<ResponseHead, SendError> {
     let (span, began) = {
         let facts = exchange.facts.borrow();
@@ -134,10 +137,10 @@ fn end(exchange: &Exchange, attempt: u8, how: End, error: Option<&'static str>) 
 pub(super) fn commit(
     exchange: &Rc<Exchange>,
     answered: Answered,
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Committed<ResponseBody>, ProxyError> {
     let now = Instant::now();
-    let Answered { status, mut headers, answer, attempt } = answered;
+    let Answered { status, mut answer, attempt } = answered;
     let backend = answer.backend;
     {
         let mut facts = exchange.facts.borrow_mut();
@@ -150,7 +153,21 @@ pub(super) fn commit(
         end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamSwitched.code()));
         return Err(ProxyError::UpstreamSwitched);
     }
-    capture(exchange, &headers, backend);
+    let connection = &mut answer.lease.connection;
+    let over_http2 = exchange.facts.borrow().version == Version::HTTP_2;
+    let marked = connection.lines.found().has(Names::TRACESTATE);
+    // Of few responses a map is wanted.
+    let headers = match over_http2 || marked {
+        true => connection.lines.to_map(&mut connection.names, ADDED_LATER),
+        false => Ok(HeaderMap::new()),
+    };
+    let Ok(mut headers) = headers else {
+        end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamMalformed.code()));
+        return Err(ProxyError::UpstreamMalformed);
+    };
+    if marked {
+        capture(exchange, &headers, backend);
+    }
     let Ok(permit) = exchange.guard.try_commit(Contender::Attempt(attempt)) else {
         end(exchange, attempt, End::Lost, None);
         return Err(ProxyError::Abandoned);
@@ -158,16 +175,26 @@ pub(super) fn commit(
     if let Some(place) = &*exchange.canary.borrow() {
         place.committed(now);
     }
-    rewrite_response(&mut headers, expose(exchange, backend));
+    let exposed = expose(exchange, backend);
+    let relayed = if over_http2 {
+        rewrite_response(&mut headers, exposed);
+        Relayed::default()
+    } else {
+        headers.clear();
+        let lines = &connection.lines;
+        let ((), text) = exchange.worker().write(|out| write_response(lines, &exposed, out));
+        Relayed { text, dated: lines.found().has(Names::DATE), length: answer.length }
+    };
+    connection.lines.clear();
     let mut facts = exchange.facts.borrow_mut();
-    if facts.version != Version::HTTP_2 && exchange.worker().is_draining() {
+    if !over_http2 && exchange.worker().is_draining() {
         headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
     facts.attempts.end(attempt, End::Committed);
     facts.served_by = Some(backend);
     facts.status = Some(status);
     drop(facts);
-    let mut response = Response::new(ResponseBody::upstream(answer, now, timeouts.idle, Rc::clone(exchange)));
+    let mut response = Response::new(ResponseBody::upstream(answer, relayed, now, timeouts.idle, Rc::clone(exchange)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(exchange.answer(permit, response))

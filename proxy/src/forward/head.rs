@@ -5,8 +5,9 @@ use http::{HeaderMap, HeaderValue};
 
 use super::headers::{Rewritten, Values, origin_form};
 use crate::exchange::Exchange;
+use crate::h1::Framing;
 use crate::trust::TraceParent;
-use crate::upstream::Framing;
+use crate::upstream::write_framing;
 
 /// What of a head is not told by the exchange's facts.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Head {
         out.extend_from_slice(b"traceparent: ");
         out.extend_from_slice(&parent.encode());
         out.extend_from_slice(b"\r\n");
-        self.framing.write(&facts.method, out);
+        write_framing(self.framing, &facts.method, out);
         out.extend_from_slice(b"\r\n");
     }
 }

@@ -1,8 +1,7 @@
 //! Heads rewritten on the way: what patchgate removes, replaces and adds, in both directions.
 //!
-//! A request's fields stay where the client's parser put them; what is replaced is left out and what is added is
-//! written behind, when the head is written for an attempt. A response's fields go to the client's parser, so they are
-//! changed in place.
+//! Fields stay where the parser put them; what is replaced is left out and what is added is written behind, when the
+//! head is written for an attempt or for an HTTP/1.1 client. For HTTP/2 a response's fields are changed in a map.
 
 use bytes::BytesMut;
 use http::header::{COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +9,8 @@ use http::{Uri, Version};
 use patchgate_config::snapshot::{Forwarded, HeaderPolicy};
 
 use super::hop;
-use super::names::Names;
+use crate::h1::{Lines, write_line};
+use crate::names::Names;
 use crate::trust::{TraceParent, append_server_timing};
 
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -20,6 +20,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What the request's head is rewritten by.
 pub(crate) struct Rewrite<'a> {
     pub(crate) policy: &'a HeaderPolicy,
+    /// The known fields it came with.
+    pub(crate) found: Names,
     /// Whether the peer's own forwarding fields are believed.
     pub(crate) trusted: bool,
     pub(crate) version: Version,
@@ -99,17 +101,13 @@ impl Rewritten {
 }
 
 fn line(out: &mut BytesMut, name: &str, value: &HeaderValue) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_line(out, name.as_bytes(), value.as_bytes());
 }
 
 /// Decides how a request's head is written for the backend, all but `traceparent`, which each attempt has its own of,
 /// and the framing of the body.
 pub(crate) fn rewrite_request(headers: &mut HeaderMap, rewrite: &Rewrite<'_>) -> Rewritten {
-    let found = Names::in_head(headers);
+    let found = rewrite.found;
     let mut rewritten = Rewritten::default();
     // Expectations are met by the client's parser when the body is asked for; framing and context are written anew.
     rewritten.leave_out(Names::HOP_BY_HOP.with(Names::EXPECT).with(Names::CONTENT_LENGTH));
@@ -216,7 +214,7 @@ pub(crate) struct Exposed {
     pub(crate) request_id: Option<HeaderValue>,
 }
 
-/// Rewrites a response's head for the client.
+/// Rewrites a response's fields for an HTTP/2 client. `exposed` as [`write_response`] has it.
 pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
     let found = Names::in_head(headers);
     hop::strip(headers, found);
@@ -236,6 +234,34 @@ pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
         // As with `server-timing`: no other response has it.
         value.set_sensitive(true);
         headers.insert(REQUEST_ID, value);
+    }
+}
+
+/// Appends a response's fields for an HTTP/1.1 client, all but those that frame the message: the backend's, copied
+/// from where they lie, less what stays here, and ours.
+pub(crate) fn write_response(lines: &Lines, exposed: &Exposed, out: &mut BytesMut) {
+    let mut left_out = Names::HOP_BY_HOP.with(Names::CONTENT_LENGTH).with(Names::TRACESTATE);
+    if exposed.request_id.is_some() {
+        left_out = left_out.with(Names::X_REQUEST_ID);
+    }
+    let listed = match lines.found().has(Names::CONNECTION) {
+        true => hop::listed(lines.values(Names::CONNECTION)),
+        false => Vec::new(),
+    };
+    lines.write(out, |known, name| {
+        let is_listed = |listed: &HeaderName| listed.as_str().as_bytes().eq_ignore_ascii_case(name);
+        !left_out.has(known) && !listed.iter().any(is_listed)
+    });
+    if let Some(state) = &exposed.tracestate {
+        line(out, "tracestate", state);
+    }
+    if let Some(span) = &exposed.server_timing {
+        out.extend_from_slice(b"server-timing: trace;desc=\"");
+        out.extend_from_slice(&span.encode());
+        out.extend_from_slice(b"\"\r\n");
+    }
+    if let Some(id) = &exposed.request_id {
+        line(out, "x-request-id", id);
     }
 }
 

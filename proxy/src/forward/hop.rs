@@ -2,14 +2,14 @@
 //! (RFC 9110 §7.6.1).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
-use super::names::Names;
+use crate::names::Names;
 
 /// Fields that `Connection` cannot remove: a client must not be able to strip what a backend decides by.
-const PROTECTED: [&str; 14] = [
+const PROTECTED: [&str; 15] = [
     "authorization",
     "baggage",
     "cache-control",
@@ -17,6 +17,7 @@ const PROTECTED: [&str; 14] = [
     "content-length",
     "content-type",
     "cookie",
+    "date",
     "host",
     "idempotency-key",
     "set-cookie",
@@ -68,21 +69,21 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
 
 /// Removes what `Connection` names, unless protected.
 pub(crate) fn strip_listed(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|token| !["", "close", "keep-alive"].iter().any(|usual| token.eq_ignore_ascii_case(usual)))
-        .map(str::to_ascii_lowercase)
-        .filter(|token| PROTECTED.binary_search(&token.as_str()).is_err())
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !Names::HOP_BY_HOP.has(Names::of(name)))
-        .collect();
-    for name in listed {
+    for name in listed(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes)) {
         headers.remove(name);
     }
+}
+
+/// What `Connection` fields of these values name, less what is protected or hop-by-hop anyway.
+pub(crate) fn listed<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<HeaderName> {
+    values
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case(b"close"))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| PROTECTED.binary_search(&name.as_str()).is_err())
+        .filter(|name| !Names::HOP_BY_HOP.has(Names::of(name)))
+        .collect()
 }
 
 /// Whether `te` lists `trailers`: the sender takes trailer fields.
@@ -97,8 +98,6 @@ pub(crate) fn lists_trailers(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {

@@ -8,7 +8,6 @@ mod attempt;
 mod head;
 pub(crate) mod headers;
 pub(crate) mod hop;
-pub(crate) mod names;
 mod outbound;
 
 use std::pin::pin;
@@ -33,16 +32,17 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
     let timeouts = exchange.snapshot.config.service(call.stage.service).timeouts;
     let backends = [Some(call.stage.backend), call.stage.fallback];
     let mut outbound = Outbound::new(call);
-    async move {
-        let mut answered = in_time(&exchange, &mut outbound, backends, timeouts).await;
+    // Boxed: each layer would move it, and it is the largest thing a request has.
+    Box::pin(async move {
+        let mut answered = in_time(&exchange, &mut outbound, backends, &timeouts).await;
         if let Err(ProxyError::Withdrawn) = answered
             && let Some(stable) = after_withdrawal(&exchange, &mut outbound, backends[1])
         {
             // Boxed: rare, and as large as what every request carries along.
-            answered = Box::pin(in_time(&exchange, &mut outbound, [Some(stable), None], timeouts)).await;
+            answered = Box::pin(in_time(&exchange, &mut outbound, [Some(stable), None], &timeouts)).await;
         }
-        attempt::commit(&exchange, answered?, timeouts)
-    }
+        attempt::commit(&exchange, answered?, &timeouts)
+    })
 }
 
 /// The attempts, until a deadline passes or the patch is withdrawn.
@@ -50,7 +50,7 @@ async fn in_time(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     backends: [Option<BackendId>; 2],
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Answered, ProxyError> {
     let mut work = pin!(attempts(exchange, outbound, backends, timeouts));
     std::future::poll_fn(|cx| {
@@ -90,7 +90,7 @@ fn after_withdrawal(exchange: &Exchange, outbound: &mut Outbound, fallback: Opti
 }
 
 /// Ready, with what to answer, once the request's deadline has passed; whoever works on it sets that as it goes.
-fn poll_deadline(exchange: &Exchange, timeouts: Timeouts, cx: &mut Context<'_>) -> Poll<ProxyError> {
+fn poll_deadline(exchange: &Exchange, timeouts: &Timeouts, cx: &mut Context<'_>) -> Poll<ProxyError> {
     loop {
         ready!(exchange.deadline.poll_passed(cx));
         if exchange.worker().is_drain_over() {
@@ -113,7 +113,7 @@ async fn attempts(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     backends: [Option<BackendId>; 2],
-    timeouts: Timeouts,
+    timeouts: &Timeouts,
 ) -> Result<Answered, ProxyError> {
     let mut unreachable = ProxyError::ConnectFailed;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {

@@ -4,12 +4,13 @@ use http::{HeaderValue, Method};
 
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
-use super::names::Names;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
 use crate::exchange::{Exchange, Facts};
+use crate::h1::Framing;
+use crate::names::Names;
 use crate::trust::TraceParent;
-use crate::upstream::{Framing, Outgoing};
+use crate::upstream::{Outgoing, framing_of};
 use crate::worker::Worker;
 
 /// See the module.
@@ -22,10 +23,10 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub(super) fn new(call: Call<Decided>) -> Self {
-        let Call { exchange, mut head, body, stage } = call;
+        let Call { exchange, mut head, found, body, stage } = call;
         let connection = &exchange.connection;
         let body = UploadBody::new(body, &exchange);
-        let framing = Framing::of(&body);
+        let framing = framing_of(&body);
         let mut facts = exchange.facts.borrow_mut();
         let none = HeaderValue::from_static("");
         let (rewritten, wants_id) = connection.listener.with(|listener| {
@@ -36,7 +37,7 @@ impl Outbound {
                 request_id: None,
             };
             let policy = &listener.headers;
-            let rewrite = Rewrite { policy, trusted: stage.admitted.trusted, version: head.version, values };
+            let rewrite = Rewrite { policy, found, trusted: stage.admitted.trusted, version: head.version, values };
             (rewrite_request(&mut head.headers, &rewrite), policy.request_id)
         });
         if wants_id {
@@ -46,7 +47,7 @@ impl Outbound {
             };
         }
         drop(facts);
-        let head = Head { headers: head.headers, rewritten, framing };
+        let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing };
         Self { head, outgoing: Outgoing::new(body, framing), repeated: false }
     }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use patchgate_config::snapshot::Snapshot;
 
-pub(crate) use h1::{Decoder, Framing, Outgoing, ReadError, ResponseHead, SendError};
+pub(crate) use h1::{Outgoing, ReadError, ResponseHead, SendError, framing_of, write_framing};
 pub(crate) use pool::{ConnectError, Lease, Pool};
 
 /// All pools of one worker.

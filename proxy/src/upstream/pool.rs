@@ -27,7 +27,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     sweeps: u8,
 }
 
@@ -35,7 +35,8 @@ struct Idle {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Rc<Pool>,
-    pub(crate) connection: Connection,
+    /// Boxed for as long as it lasts: it changes hands several times a request.
+    pub(crate) connection: Box<Connection>,
     /// Whether it served a request before: then it may be stale.
     pub(crate) reused: bool,
 }
@@ -78,7 +79,7 @@ impl Pool {
         };
         // Requests are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
-        Ok(Lease { pool: Rc::clone(self), connection: Connection::new(stream), reused: false })
+        Ok(Lease { pool: Rc::clone(self), connection: Box::new(Connection::new(stream)), reused: false })
     }
 
     /// Closes what is kept and keeps nothing any more.

@@ -1,6 +1,9 @@
 //! What a backend reads of a client's head.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::h1::KnownNames;
 
 const POLICY: HeaderPolicy = HeaderPolicy {
     x_forwarded: Forwarded::Append,
@@ -16,7 +19,8 @@ fn rewritten(policy: &HeaderPolicy, trusted: bool, lines: &[(&'static str, &'sta
         lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
     let [host, peer, state, id] = ["shop.example.com", "::1", "a=1", "made"].map(HeaderValue::from_static);
     let values = || Values { host: &host, peer: &peer, tracestate: Some(&state), request_id: Some(&id) };
-    let rewrite = Rewrite { policy, trusted, version: Version::HTTP_2, values: values() };
+    let found = Names::in_head(&headers);
+    let rewrite = Rewrite { policy, found, trusted, version: Version::HTTP_2, values: values() };
     let rewritten = rewrite_request(&mut headers, &rewrite);
     let mut out = BytesMut::new();
     rewritten.write(&headers, &values(), Version::HTTP_2, &mut out);
@@ -86,4 +90,50 @@ fn absolute_form_becomes_origin_form() {
     assert_eq!(origin_form(&Uri::from_static("/b?c")), "/b?c");
     assert_eq!(origin_form(&Uri::from_static("http://a.com")), "/");
     assert_eq!(origin_form(&Uri::from_static("*")), "*");
+}
+
+/// The lines of a head as a connection holds them.
+fn lines_of(text: &str) -> Lines {
+    let mut fields = [httparse::EMPTY_HEADER; 16];
+    let (_, fields) = httparse::parse_headers(text.as_bytes(), &mut fields).unwrap().unwrap();
+    let mut lines = Lines::default();
+    lines.note(text.as_ptr(), fields);
+    lines.hold(bytes::Bytes::copy_from_slice(text.as_bytes()));
+    lines
+}
+
+proptest! {
+    #[test]
+    fn clients_of_both_versions_are_told_the_same(
+        fields in prop::collection::vec(
+            prop_oneof![
+                "[A-Ca-c]{1,2}: [a-z]{0,3}",
+                "(Connection|connection): (close|keep-alive|a|B, c|date, Via|x-request-id|te, A)",
+                "(Keep-Alive|Upgrade|TE|Trailer|Tracestate|Server-Timing|X-Request-Id|Date|Via|Set-Cookie): [a-z=]{1,5}",
+                "Transfer-Encoding: chunked",
+                "Content-Length: [0-9]",
+            ],
+            0..8,
+        ),
+        state in proptest::option::of(Just(HeaderValue::from_static("patch-group=a"))),
+        traced in any::<bool>(),
+        id in proptest::option::of(Just(HeaderValue::from_static("the-id"))),
+    ) {
+        let text: String = fields.iter().map(|field| format!("{field}\r\n")).collect::<String>() + "\r\n";
+        let lines = lines_of(&text);
+        let span = crate::trust::traceparent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let exposed = || Exposed {
+            tracestate: state.clone(),
+            server_timing: traced.then_some(span),
+            request_id: id.clone(),
+        };
+        let mut map = lines.to_map(&mut KnownNames::default(), 0).unwrap();
+        rewrite_response(&mut map, exposed());
+        map.remove("content-length");
+        let mut written = BytesMut::new();
+        write_response(&lines, &exposed(), &mut written);
+        let written = lines_of(&format!("{}\r\n", std::str::from_utf8(&written).unwrap()));
+        let written = written.to_map(&mut KnownNames::default(), 0).unwrap();
+        prop_assert_eq!(written, map);
+    }
 }

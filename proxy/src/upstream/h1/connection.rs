@@ -2,32 +2,29 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Frame;
 use tokio::net::TcpStream;
-use tokio_util::io::poll_read_buf;
 
-use super::head::KnownNames;
-use super::outgoing::WriteError;
-use super::{Decoder, Malformed, Outgoing, ResponseHead, head};
+use super::{Outgoing, ResponseHead, head};
 use crate::flat::FlatIo;
+use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
 
-/// Room for one read; doubled while reads fill it, so that a large body takes few of them.
-const LEAST_ROOM: usize = 8 * 1024;
-const MOST_ROOM: usize = 256 * 1024;
+/// The most that one read takes.
+const READ_AT_MOST: usize = 256 * 1024;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connection {
     io: FlatIo,
     /// Read and not yet taken.
-    read: BytesMut,
-    room: usize,
-    known: KnownNames,
+    read: ReadBuffer,
+    /// The fields of the last head.
+    pub(crate) lines: Lines,
+    pub(crate) names: KnownNames,
 }
 
 /// Why there is no response to a request.
@@ -56,7 +53,12 @@ pub(crate) enum ReadError {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { io: FlatIo::new(stream), read: BytesMut::new(), room: LEAST_ROOM, known: KnownNames::default() }
+        Self {
+            io: FlatIo::new(stream),
+            read: ReadBuffer::new(READ_AT_MOST),
+            lines: Lines::default(),
+            names: KnownNames::default(),
+        }
     }
 
     /// Whether it cannot take another request: the backend closed it, or sent what nobody asked for.
@@ -64,7 +66,7 @@ impl Connection {
         // No system call unless the runtime was told of something to read.
         let quiet =
             matches!(self.io.stream().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        !quiet || !self.read.is_empty()
+        !quiet || !self.read.bytes.is_empty()
     }
 
     /// Writes a request and reads the head of its final response; the body is still being written when that comes
@@ -83,14 +85,14 @@ impl Connection {
         to_head: bool,
     ) -> Poll<Result<ResponseHead, SendError>> {
         match outgoing.poll_write(cx, &mut self.io) {
-            Poll::Ready(Err(WriteError::Upload)) => return Poll::Ready(Err(SendError::Upload)),
-            Poll::Ready(Err(WriteError::Io)) if !outgoing.has_begun() => return Poll::Ready(Err(SendError::NotSent)),
+            Poll::Ready(Err(RelayError::Body)) => return Poll::Ready(Err(SendError::Upload)),
+            Poll::Ready(Err(RelayError::Io)) if !outgoing.has_begun() => return Poll::Ready(Err(SendError::NotSent)),
             // A backend may answer and close before it has read all: what it said still counts.
-            Poll::Ready(Err(WriteError::Io) | Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(RelayError::Io) | Ok(())) | Poll::Pending => {}
         }
         loop {
-            if !self.read.is_empty() {
-                match head::parse(&mut self.read, to_head, &mut self.known) {
+            if !self.read.bytes.is_empty() {
+                match head::parse(&mut self.read.bytes, to_head, &mut self.lines) {
                     Ok(Some(head)) if is_interim(head.status) => continue,
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
@@ -98,7 +100,7 @@ impl Connection {
                 }
             }
             if !matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
-                return Poll::Ready(Err(match self.read.is_empty() {
+                return Poll::Ready(Err(match self.read.bytes.is_empty() {
                     true => SendError::Reset,
                     false => SendError::Malformed(Malformed("a head that breaks off")),
                 }));
@@ -118,7 +120,7 @@ impl Connection {
         decoder: &mut Decoder,
     ) -> Poll<Option<Result<Frame<Bytes>, ReadError>>> {
         loop {
-            match decoder.decode(&mut self.read) {
+            match decoder.decode(&mut self.read.bytes) {
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(None) if decoder.is_done() => return Poll::Ready(None),
                 Ok(None) => {}
@@ -135,16 +137,8 @@ impl Connection {
         }
     }
 
-    /// Reads some more; 0 is the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.read.reserve(self.room);
-        let read = ready!(poll_read_buf(Pin::new(self.io.stream_mut()), cx, &mut self.read))?;
-        if read >= self.room {
-            self.room = (self.room * 2).min(MOST_ROOM);
-        } else if read < self.room / 4 {
-            self.room = (self.room / 2).max(LEAST_ROOM);
-        }
-        Poll::Ready(Ok(read))
+        self.read.poll_fill(cx, self.io.stream_mut())
     }
 }
 

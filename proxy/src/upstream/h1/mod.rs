@@ -1,19 +1,12 @@
 //! HTTP/1.1 towards a backend: one connection, polled by the request that holds it.
 //!
 //! Unlike with hyper's client, which runs a task a connection, neither a channel nor a wake-up between two tasks
-//! lies on a request's way, and a head is written from where it lies instead of being built up first (ADR 006).
+//! lies on a request's way, and a head is written from where it lies instead of being built up first (ADR 006). The framing is that of [`crate::h1`].
 
 mod connection;
-mod decoder;
 mod head;
 mod outgoing;
 
 pub(crate) use connection::{Connection, ReadError, SendError};
-pub(crate) use decoder::Decoder;
 pub(crate) use head::ResponseHead;
-pub(crate) use outgoing::{Framing, Outgoing};
-
-/// What a backend sent is no HTTP/1.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the backend's response is malformed: {0}")]
-pub(crate) struct Malformed(&'static str);
+pub(crate) use outgoing::{Outgoing, framing_of, write_framing};

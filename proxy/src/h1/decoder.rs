@@ -1,4 +1,4 @@
-//! Where a response body ends, and what of the bytes read belongs to it (RFC 9112 §6 and §7). Pure.
+//! Where a body ends, and what of the bytes read belongs to it (RFC 9112 §6 and §7). Pure.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -42,7 +42,7 @@ enum ChunkedState {
 }
 
 impl Decoder {
-    pub(super) const fn chunked() -> Self {
+    pub(crate) const fn chunked() -> Self {
         Self::Chunked(Chunked { state: ChunkedState::Size, overhead: MAX_OVERHEAD })
     }
 
@@ -63,7 +63,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Broken framing: where the body ends is unknown.
-    pub(super) fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
+    pub(crate) fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
         match self {
             Self::Done => Ok(None),
             Self::ToClose => Ok((!read.is_empty()).then(|| Frame::data(read.split().freeze()))),
@@ -178,9 +178,9 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     }
     let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     let (length, trailers) = match httparse::parse_headers(read, &mut fields) {
-        Ok(httparse::Status::Complete((length, fields))) => (length, collect(fields)?),
+        Ok(httparse::Status::Complete((length, fields))) if length <= MAX_OVERHEAD => (length, collect(fields)?),
         Ok(httparse::Status::Partial) if read.len() <= MAX_OVERHEAD => return Ok(None),
-        Ok(httparse::Status::Partial) => return Err(Malformed("trailer fields that are too long")),
+        Ok(_) => return Err(Malformed("trailer fields that are too long")),
         Err(_) => return Err(Malformed("a trailer that is no field")),
     };
     read.advance(length);

@@ -21,7 +21,23 @@ macro_rules! names {
                     _ => Self(0),
                 }
             }
+
+            /// The set of the field of this name, which may be in any case; empty if it is none of the known.
+            pub(crate) fn of_text(name: &[u8]) -> Self {
+                // Length and beginning tell the known names apart, and nearly all others from them.
+                match key(name) {
+                    $(keys::$name if name.eq_ignore_ascii_case($text.as_bytes()) => Self::$name,)*
+                    _ => Self(0),
+                }
+            }
         }
+
+        mod keys {
+            $(pub(super) const $name: (usize, [u8; 2]) = super::key($text.as_bytes());)*
+        }
+
+        #[cfg(test)]
+        const TEXTS: &[&str] = &[$($text),*];
     };
 }
 
@@ -37,6 +53,7 @@ names! {
     HTTP2_SETTINGS = "http2-settings",
     CONTENT_LENGTH = "content-length",
     COOKIE = "cookie",
+    DATE = "date",
     EXPECT = "expect",
     FORWARDED = "forwarded",
     HOST = "host",
@@ -47,6 +64,14 @@ names! {
     X_FORWARDED_HOST = "x-forwarded-host",
     X_FORWARDED_PROTO = "x-forwarded-proto",
     X_REQUEST_ID = "x-request-id",
+}
+
+/// A name's length, and its first two letters in lower case, which few share.
+const fn key(name: &[u8]) -> (usize, [u8; 2]) {
+    match name {
+        [first, second, ..] => (name.len(), [first.to_ascii_lowercase(), second.to_ascii_lowercase()]),
+        _ => (name.len(), [0; 2]),
+    }
 }
 
 impl Names {
@@ -60,6 +85,10 @@ impl Names {
         .with(Self::PROXY_AUTHENTICATE)
         .with(Self::PROXY_AUTHORIZATION)
         .with(Self::HTTP2_SETTINGS);
+
+    /// Fields that say something about the message or its connection.
+    pub(crate) const ABOUT_MESSAGE: Self =
+        Self::CONTENT_LENGTH.with(Self::TRANSFER_ENCODING).with(Self::CONNECTION).with(Self::EXPECT).with(Self::TE);
 
     /// The known fields of a head.
     pub(crate) fn in_head(headers: &HeaderMap) -> Self {
@@ -96,5 +125,23 @@ mod tests {
         assert_eq!(found, Names::TE.with(Names::HOST));
         assert!(found.has(Names::HOP_BY_HOP) && !found.has(Names::COOKIE));
         assert_eq!(found.and(Names::HOP_BY_HOP), Names::TE);
+    }
+
+    #[test]
+    fn every_known_name_is_found_by_its_text() {
+        for &name in TEXTS {
+            let expected = Names::of(&HeaderName::from_static(name));
+            assert_ne!(expected, Names(0), "{name}");
+            assert_eq!(Names::of_text(name.to_ascii_uppercase().as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_whatever_case() {
+        for text in ["Content-Length", "te", "X-REQUEST-ID", "x-some", "dat", ""] {
+            let lower = text.to_ascii_lowercase();
+            let expected = HeaderName::from_bytes(lower.as_bytes()).map_or(Names(0), |name| Names::of(&name));
+            assert_eq!(Names::of_text(text.as_bytes()), expected, "{text}");
+        }
     }
 }
