@@ -6,9 +6,7 @@ use utoipa::ToSchema;
 
 mod system;
 
-pub use system::{
-    Config, ConfigChange, Drift, FieldError, Gateway, Gateways, Problem, StateHash, Verified, WhoAmI,
-};
+pub use system::{Config, ConfigChange, Drift, FieldError, Gateway, Gateways, Problem, StateHash, Verified, WhoAmI};
 
 /// A rollout as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

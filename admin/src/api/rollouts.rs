@@ -7,6 +7,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::header::{ACCEPT, ETAG, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use patchgate_config::diagnostic::Diagnostic;
 use patchgate_config::load;
 use serde::Deserialize;
 
@@ -151,7 +152,7 @@ pub(super) async fn create(State(api): State<Shared>, incoming: Incoming) -> Ans
         reason: body.reason,
         if_version: None,
     };
-    let warnings = loaded.report.diagnostics.iter().map(|found| format!("{}: {}", found.path, found.message)).collect();
+    let warnings = loaded.report.diagnostics.iter().map(warning).collect();
     let (done, replayed) = act::carry_out(&api, order, digest, incoming.dry_run).await?;
     let done = dto::Done { warnings, ..done };
     let etag = etag(done.rollout.version);
@@ -161,6 +162,10 @@ pub(super) async fn create(State(api): State<Shared>, incoming: Incoming) -> Ans
     let location = HeaderValue::try_from(format!("/v1/rollouts/{}", done.rollout.name))
         .map_err(|_| Problem::internal("a name that is no header value"))?;
     Ok((StatusCode::CREATED, [(ETAG, etag), (LOCATION, location)], Json(done)).into_response())
+}
+
+fn warning(found: &Diagnostic) -> String {
+    if found.path.is_empty() { found.message.clone() } else { format!("{}: {}", found.path, found.message) }
 }
 
 /// A rollout's events, oldest first, also of those before it that had its name.

@@ -23,7 +23,7 @@
 //! What is not in the table is a typed [`Refusal`]. `advance` and `expire` are the controller's, when time has come.
 //! Nothing promoted is withdrawn by its deadline: what was the patch's risk is by then everybody's version.
 //!
-//! [`decide`] may refuse and never changes anything; [`State::apply`] changes and can never refuse.
+//! [`decide()`] may refuse and never changes anything; [`State::apply`] changes and can never refuse.
 
 mod clock;
 pub mod codec;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 use patchgate_config::load::load;
-use patchgate_config::model::{Model, Store};
+use patchgate_config::model::{Auth, Model, Store};
 
 use super::Failure;
 use crate::cli::server::ServerArgs;
@@ -27,6 +27,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where the data directory is unless somebody says otherwise.
 const DATA: &str = "./patchgate-data";
+
+/// The token file in a data directory.
+const TOKENS: &str = "tokens.json";
 
 /// An admin API, before it was asked anything.
 #[derive(Debug)]
@@ -161,6 +164,16 @@ pub(crate) fn data_directory(said: Option<&Path>, config: Option<&Path>) -> Resu
         (Some(said), _) => Ok(said.to_owned()),
         (None, Some(file)) => Ok(configured_data(&load(file, &environment)?.model)),
         (None, None) => Ok(PathBuf::from(DATA)),
+    }
+}
+
+/// The token file: the configuration's, else the one in the data directory.
+pub(crate) fn token_file(config: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(file) = config else { return Ok(Path::new(DATA).join(TOKENS)) };
+    let model = load(file, &environment)?.model;
+    match model.admin.as_ref().map(|admin| &admin.auth) {
+        Some(Auth::Tokens(tokens)) => Ok(tokens.clone()),
+        Some(Auth::None) | None => Ok(configured_data(&model).join(TOKENS)),
     }
 }
 

@@ -11,12 +11,9 @@ use serde::Serialize;
 use super::output::Output;
 use super::render::Table;
 use super::render::time::until_text;
-use super::server::data_directory;
+use super::server::token_file;
 use super::{Failure, now, random};
 use crate::cli::token::{TokenArgs, TokenCommand};
-
-/// The token file within a data directory.
-const FILE: &str = "tokens.json";
 
 /// A token as it is told.
 #[derive(Debug, Serialize)]
@@ -65,9 +62,9 @@ pub(crate) fn token(args: &TokenArgs) -> Result<ExitCode, Failure> {
 }
 
 fn file(args: &TokenArgs) -> Result<PathBuf, Failure> {
-    match &args.tokens {
-        Some(file) => Ok(file.clone()),
-        None => Ok(data_directory(None, args.config.as_deref())?.join(FILE)),
+    match (&args.tokens, args.config.as_deref()) {
+        (Some(file), _) => Ok(file.clone()),
+        (None, config) => token_file(config),
     }
 }
 

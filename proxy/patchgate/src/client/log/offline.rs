@@ -5,12 +5,12 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use patchgate_admin::api::dto::{Event, Events, StateHash};
+use patchgate_admin::api::dto::{Events, StateHash};
+use patchgate_admin::controller::feed::Entry;
 use patchgate_admin::log::{self, Fold, Proof};
 use patchgate_admin::rollout::{Envelope, codec};
 use patchgate_admin::store::Record;
 use patchgate_admin::store::file::{self, FileError, scan};
-use patchgate_admin::time::rfc3339;
 use serde::Serialize;
 
 use super::super::Failure;
@@ -76,7 +76,7 @@ pub(super) fn show(data: &Path, output: &Output, args: &ShowArgs) -> Result<(), 
         let (fold, _) = fold(data, |_, record| {
             let envelope = decode(record)?;
             if record.sequence >= args.from.unwrap_or(0) && wanted(envelope.rollout.as_deref()) {
-                items.push(event(record, &envelope));
+                items.push(Entry::new(record.clone(), envelope).dto());
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -95,22 +95,6 @@ pub(super) fn show(data: &Path, output: &Output, args: &ShowArgs) -> Result<(), 
 
 fn decode(record: &Record) -> Result<Envelope, Failure> {
     codec::decode(&record.payload).map_err(|error| Failure::Log(format!("event {}: {error}", record.sequence)))
-}
-
-/// As the API tells it.
-fn event(record: &Record, envelope: &Envelope) -> Event {
-    Event {
-        sequence: record.sequence,
-        at: rfc3339(envelope.clock.ms),
-        kind: envelope.event.name().to_owned(),
-        rollout: envelope.rollout.clone(),
-        actor: envelope.actor.name.clone(),
-        role: envelope.actor.role.as_str().to_owned(),
-        reason: envelope.reason.clone(),
-        command: envelope.command.clone(),
-        hash: record.hash.to_string(),
-        event: json(&envelope.event),
-    }
 }
 
 /// Asks the server before it looks: what it has by then is on disk.
