@@ -126,7 +126,7 @@ pub fn span(out: &mut Vec<u8>, span: &Span<'_>, attributes: impl FnOnce(&mut Att
 }
 
 /// An attribute's key as it stands before a short value: `KeyValue { key, value: AnyValue }` up to the value itself,
-/// with its lengths left open. `N` is eight bytes more than the key has; [`key!`](super::key) counts them.
+/// with its lengths left open. `N` is eight bytes more than the key has; `key!` counts them.
 #[derive(Debug)]
 pub struct Key<const N: usize>([u8; N]);
 
