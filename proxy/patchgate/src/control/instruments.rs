@@ -8,7 +8,13 @@ use patchgate_admin::api;
 use patchgate_admin::controller::{self, Controller};
 use patchgate_admin::log;
 use patchgate_admin::rollout::State;
+use patchgate_proxy::handle::Handle;
 use patchgate_proxy::telemetry::metrics::{LiveRollout, Metrics};
+
+use super::board::Board;
+
+/// How often it is looked whether a change is served by now.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -71,6 +77,24 @@ pub(super) async fn follow(controller: Controller, metrics: Arc<Metrics>) {
         if states.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Measures how long a change takes to be served by every worker; of changes that come meanwhile, the last one's.
+pub(super) async fn measure(controller: Controller, handle: Handle, board: Arc<Board>, metrics: Arc<Metrics>) {
+    let mut states = controller.states();
+    // What the start served is no change.
+    states.mark_unchanged();
+    while states.changed().await.is_ok() {
+        let (sequence, at) = {
+            let state = states.borrow_and_update();
+            (state.sequence, state.clock.ms)
+        };
+        while board.sequence_at(handle.applied_revision()) < sequence {
+            tokio::time::sleep(LOOK).await;
+        }
+        let took = controller.clock().now().saturating_sub(at);
+        metrics.control.change_served.observe(Duration::from_millis(took));
     }
 }
 

@@ -193,6 +193,7 @@ async fn run(start: Start) {
     tokio::spawn(auth.follow(controller.clone()));
     tokio::spawn(verifier.repeat(admin.verify_every));
     tokio::spawn(imports::follow(controller.clone(), models));
+    tokio::spawn(instruments::measure(controller.clone(), handle.clone(), Arc::clone(&board), Arc::clone(&metrics)));
     tokio::spawn(withdrawals::follow(controller.clone(), handle, board, Arc::clone(&metrics)));
     tokio::spawn(instruments::follow(controller, metrics));
     api::serve::serve(listener, router, CONNECTIONS + admin.limits.watchers as usize).await;

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Upper bounds in seconds of the time from a withdrawal to the last canary request's end.
 pub const TO_ZERO_BOUNDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
+/// Upper bounds in seconds of the time from an order until every worker serves by it.
+pub(super) const SERVED_BOUNDS: [f64; 9] = [0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
 /// Upper bounds in seconds of the time that an append takes to be on disk.
 pub const APPEND_BOUNDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
@@ -26,6 +29,8 @@ pub struct Control {
     pub last_reload_seconds: AtomicU64,
     /// From the publish of a withdrawal to the end of the last canary request.
     pub time_to_zero_canary: Durations,
+    /// From an order, its append included, until every worker serves by it.
+    pub change_served: Durations,
     /// Sequence of the event log's last event.
     pub log_sequence: AtomicU64,
     /// From an append to the event log until it is on disk.
@@ -76,6 +81,7 @@ impl Default for Control {
             last_reload_successful: AtomicI64::default(),
             last_reload_seconds: AtomicU64::default(),
             time_to_zero_canary: Durations::new(&TO_ZERO_BOUNDS),
+            change_served: Durations::new(&SERVED_BOUNDS),
             log_sequence: AtomicU64::default(),
             log_append: Durations::new(&APPEND_BOUNDS),
             log_verified_seconds: AtomicU64::default(),

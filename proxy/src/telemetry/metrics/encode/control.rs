@@ -22,6 +22,12 @@ pub(super) fn encode(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> 
         "From a withdrawal to the end of the last canary request",
         &control.time_to_zero_canary,
     )?;
+    durations(
+        encoder,
+        "patchgate_change_served_seconds",
+        "From an order, its append to the event log included, until every worker serves by it",
+        &control.change_served,
+    )?;
     let mut info = encoder.encode_descriptor("patchgate_build", "The running build", None, MetricType::Info)?;
     info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
 }
