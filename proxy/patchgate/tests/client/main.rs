@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds something amiss panics")]
 
 mod asked;
+mod audit;
 mod changes;
 mod files;
 mod offline;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::scripted::{Api, Ended, json_response, patchgate, problem};
 
 /// A log as a server would write it, an order a record batch.
-struct Log {
+pub(crate) struct Log {
     folder: TempDir,
     state: State,
     store: FileStore,
@@ -32,8 +32,16 @@ impl Log {
     }
 
     /// One rollout from its creation to its abort, in four events of three orders.
-    fn of_a_life() -> Self {
+    pub(crate) fn of_a_life() -> Self {
         let mut log = Self::new();
+        log.create();
+        log.order("14:02:00", "bob", Command::Promote { full: false });
+        log.order("14:10:00", "eve", Command::Abort);
+        log
+    }
+
+    /// The rollout begins, also once more.
+    pub(crate) fn create(&mut self) {
         let plan: Plan = serde_json::from_value(json!({
             "group": "g", "patches": [{"service": "shop", "version": "v2", "endpoints": ["10.0.0.2:80"],
             "pin_version": false, "may_mark": false}], "assign": [{"percent": "random"}],
@@ -41,10 +49,7 @@ impl Log {
             "on_withdraw": "finish",
         }))
         .unwrap();
-        log.order("14:00:00", "ann", Command::Create { plan: Box::new(plan), start: true, origin: Origin::Api });
-        log.order("14:02:00", "bob", Command::Promote { full: false });
-        log.order("14:10:00", "eve", Command::Abort);
-        log
+        self.order("14:00:00", "ann", Command::Create { plan: Box::new(plan), start: true, origin: Origin::Api });
     }
 
     fn order(&mut self, time: &str, actor: &str, command: Command) {
@@ -79,7 +84,7 @@ impl Log {
         assert!(matches!(appended, Append::Committed(_)), "{appended:?}");
     }
 
-    fn data(&self) -> &str {
+    pub(crate) fn data(&self) -> &str {
         self.folder.path().to_str().unwrap()
     }
 
@@ -97,7 +102,7 @@ impl Log {
         files.next().unwrap().unwrap().path()
     }
 
-    fn spoil(&self, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn spoil(&self, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = std::fs::read(self.segment()).unwrap();
         change(&mut bytes);
         std::fs::write(self.segment(), bytes).unwrap();
@@ -107,7 +112,7 @@ impl Log {
 /// Where nobody answers.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-fn log(arguments: &[&str]) -> Ended {
+pub(crate) fn log(arguments: &[&str]) -> Ended {
     patchgate(&[&["log"], arguments, &["--server", NOBODY]].concat(), &[])
 }
 
