@@ -8,6 +8,7 @@ use super::Millis;
 
 /// A moment in the log. Ordered by time, then counter, then node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Hlc {
     /// The greatest wall clock seen so far.
     pub ms: Millis,

@@ -73,6 +73,7 @@ pub enum Command {
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Actor {
     /// The token's or system part's name.
     pub name: String,
@@ -82,6 +83,7 @@ pub struct Actor {
 
 /// What an actor may do; each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look.

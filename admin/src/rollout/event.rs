@@ -9,6 +9,7 @@ use super::plan::{Condition, Millionths, Plan};
 
 /// An event with who, when and why: what one record of the log holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Envelope {
     /// Version of this form; older ones are upcast when read.
     pub v: u32,
@@ -36,6 +37,7 @@ pub struct Envelope {
 
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A rollout exists, at no exposure.
@@ -114,6 +116,7 @@ pub enum Event {
 
 /// Where a rollout comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The admin API.
@@ -127,6 +130,7 @@ pub enum Origin {
 
 /// Why a stage begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
     /// The first one, at creation.
@@ -139,6 +143,7 @@ pub enum Entry {
 
 /// How it is known that stable runs the patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Completion {
     /// Somebody said so.
@@ -149,6 +154,7 @@ pub enum Completion {
 
 /// Why a patch was withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackCause {
     /// A verdict on evidence.

@@ -25,6 +25,8 @@
 //!
 //! [`decide()`] may refuse and never changes anything; [`State::apply`] changes and can never refuse.
 
+#[cfg(test)]
+mod catalogue;
 mod clock;
 pub mod codec;
 mod command;

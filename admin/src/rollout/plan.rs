@@ -8,11 +8,13 @@ use super::Millis;
 
 /// A share in millionths, 0 to 1,000,000: 10,000 is 1 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Millionths(pub u32);
 
 /// One group, the services it patches, and the way to everybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Plan {
     /// The lane, a legal mark value.
     pub group: String,
@@ -43,12 +45,14 @@ pub struct Plan {
 
 /// A hot-fix of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Patch {
     /// The service.
     pub service: String,
     /// A legal mark value.
     pub version: String,
     /// The hot-fix's addresses, at least one.
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     pub endpoints: Vec<SocketAddr>,
     /// A mark must name this very version, too.
     pub pin_version: bool,
@@ -58,6 +62,7 @@ pub struct Patch {
 
 /// A condition on a request's head. Absent `equals`: any value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// A header field.
@@ -90,6 +95,7 @@ pub enum Condition {
 
 /// How an edge gives requests the patch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Everything that matches.
@@ -100,6 +106,7 @@ pub enum Rule {
 
 /// What makes the share stick to a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Key {
     /// A header's value.
@@ -114,6 +121,7 @@ pub enum Key {
 
 /// A share, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Stage {
     /// What percent rules give the patch.
     pub exposure: Millionths,
@@ -124,6 +132,7 @@ pub struct Stage {
 
 /// What stops a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Gates {
     /// How much higher than stable's the error rate may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +147,7 @@ pub struct Gates {
 
 /// What happens when a gate fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFail {
     /// The patch is withdrawn.
@@ -148,6 +158,7 @@ pub enum OnFail {
 
 /// What happens to requests that the hot-fix is still at when it is withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnWithdraw {
     /// They finish.
