@@ -7,6 +7,7 @@ mod drain;
 mod fallback;
 mod main_job;
 mod reload;
+mod story;
 mod w3c;
 
 use std::net::SocketAddr;
