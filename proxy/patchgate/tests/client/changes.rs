@@ -71,13 +71,18 @@ fn a_dry_run_changes_nothing_and_says_so() {
         Method::GET => json_response(200, &rollout("canary")),
         _ => json_response(
             200,
-            &json!({"sequence": 0, "rollout": rollout("promoted"), "effect": [
-            {"service": "shop", "requests_per_second": 10.0, "before_percent": 25.0, "after_percent": 100.0}]}),
+            &json!({"sequence": 0, "rollout": rollout("promoted"), "effect": [{
+                "service": "shop", "requests_per_second": 10.0,
+                "exposure_before_percent": 25.0, "exposure_after_percent": 100.0,
+                "before_percent": 26.5, "after_percent": 98.0, "moves_percent": 71.5,
+            }]}),
         ),
     });
     let ended = api.run(&["rollout", "promote", "fix", "--full", "--dry-run"]);
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.out.contains("25%") && ended.out.contains("100%") && ended.out.contains("dry run"), "{ended:?}");
+    for part in ["25% → 100%", "26.5%", "98%", "71.5%", "dry run"] {
+        assert!(ended.out.contains(part), "{part}: {ended:?}");
+    }
     let seen = api.seen();
     assert_eq!(seen[1].uri.to_string(), "/v1/rollouts/fix/promote?dry_run=true");
     assert_eq!(seen[1].header("idempotency-key"), "", "the real order's key stays unused");

@@ -33,13 +33,15 @@ fn standing(done: &Done) -> String {
 
 /// What would move, a line a service.
 pub(crate) fn effect(effect: &[Effect], style: Style) -> String {
-    let mut table = Table::new(["SERVICE", "REQUESTS", "ON THE PATCH NOW", "THEN"]);
+    let mut table = Table::new(["SERVICE", "REQUESTS", "EXPOSURE", "ON THE PATCH NOW", "THEN", "MOVES AT MOST"]);
     for effect in effect {
         table.row([
             effect.service.as_str().into(),
             format!("{:.1}/s", effect.requests_per_second).into(),
+            format!("{} → {}", percent(effect.exposure_before_percent), percent(effect.exposure_after_percent)).into(),
             percent(effect.before_percent).into(),
             percent(effect.after_percent).into(),
+            percent(effect.moves_percent).into(),
         ]);
     }
     if table.is_empty() { String::new() } else { table.render(style) }
