@@ -5,7 +5,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::feed::NEWEST;
+use super::snapshot::Kept;
 use super::{Ask, Attempt, Done, Failure, MAX_ORDER_BYTES, PAGE, StartError, Task, Wanted};
+use crate::log::Fault;
+use crate::rollout::codec::CodecError;
 use crate::rollout::invariants::follows;
 use crate::rollout::{Actor, Context, Envelope, Event, Order, Refusal, State, codec, decide};
 use crate::store::{Append, StoreError};
@@ -91,6 +95,55 @@ impl<'a> Batch<'a> {
 }
 
 impl Task {
+    /// Begins with the newest snapshot that is the log's, if there is one. What it does not hold is read again: the
+    /// orders that are remembered, and the events that are kept for those who follow.
+    pub(super) async fn restore(&mut self) -> Result<(), StartError> {
+        let Some(snapshots) = &self.snapshots else { return Ok(()) };
+        let Some(kept) = snapshots.newest(&*self.store).await else { return Ok(()) };
+        let last = kept.fold.state().sequence;
+        let newest = (last + 1).saturating_sub(NEWEST as u64).max(1);
+        let mut next = kept.past_from.min(newest);
+        while next <= last {
+            let left = usize::try_from(last - next + 1).unwrap_or(usize::MAX);
+            for record in self.store.read(next, left.min(PAGE)).await? {
+                let fault = |error: CodecError| Fault { sequence: record.sequence, what: error.into() };
+                let envelope = codec::decode(&record.payload).map_err(fault)?;
+                self.past.note(record.sequence, &envelope);
+                if record.sequence >= newest {
+                    self.feed.keep(&record, &envelope);
+                }
+                next = record.sequence + 1;
+            }
+        }
+        self.feed.restore(kept.by_rollout);
+        self.fold = kept.fold;
+        self.snapshot_at = last;
+        Ok(())
+    }
+
+    /// Writes a snapshot if it is time for one, beside all that goes on.
+    pub(super) fn snapshot(&mut self) {
+        let Some(snapshots) = &self.snapshots else { return };
+        let sequence = self.fold.state().sequence;
+        // One at a time: the next one comes with a later event.
+        let busy = self.writing.as_ref().is_some_and(|writing| !writing.is_finished());
+        if busy || sequence < self.snapshot_at + snapshots.every {
+            return;
+        }
+        self.snapshot_at = sequence;
+        let kept = Kept {
+            fold: self.fold.clone(),
+            by_rollout: self.feed.by_rollout(),
+            past_from: self.past.from().unwrap_or(sequence + 1),
+        };
+        let snapshots = snapshots.clone();
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = snapshots.write(&kept) {
+                tracing::warn!(%error, sequence, "a snapshot of the state was not written; the log has it all the same");
+            }
+        }));
+    }
+
     /// Reads what the store has beyond the state, and shows it.
     pub(super) async fn catch_up(&mut self) -> Result<(), StartError> {
         loop {

@@ -14,7 +14,7 @@ use crate::store::Record;
 use crate::time::rfc3339;
 
 /// Events that are kept at hand.
-const NEWEST: usize = 4_096;
+pub(super) const NEWEST: usize = 4_096;
 
 /// An event as it is sent to those who follow.
 #[derive(Debug)]
@@ -77,6 +77,15 @@ impl Default for Feed {
     }
 }
 
+impl Kept {
+    fn keep(&mut self, record: &Record, envelope: &Envelope) {
+        if self.newest.len() == NEWEST {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(Arc::new(Entry::new(record.clone(), envelope.clone())));
+    }
+}
+
 impl Feed {
     /// Adds the next event.
     pub(super) fn add(&self, record: &Record, envelope: &Envelope) {
@@ -87,10 +96,22 @@ impl Feed {
                 None => drop(kept.by_rollout.insert(rollout.clone(), vec![record.sequence])),
             }
         }
-        if kept.newest.len() == NEWEST {
-            kept.newest.pop_front();
-        }
-        kept.newest.push_back(Arc::new(Entry::new(record.clone(), envelope.clone())));
+        kept.keep(record, envelope);
+    }
+
+    /// Adds the next event, of whose place [`restore`](Self::restore) tells.
+    pub(super) fn keep(&self, record: &Record, envelope: &Envelope) {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).keep(record, envelope);
+    }
+
+    /// Where each rollout's events are, up to the newest one that was kept.
+    pub(super) fn restore(&self, by_rollout: BTreeMap<String, Vec<u64>>) {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).by_rollout = by_rollout;
+    }
+
+    /// What [`restore`](Self::restore) takes.
+    pub(super) fn by_rollout(&self) -> BTreeMap<String, Vec<u64>> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).by_rollout.clone()
     }
 
     /// Tells those who follow that there is something new.

@@ -12,23 +12,25 @@
 mod batch;
 pub mod feed;
 mod past;
+mod snapshot;
 mod world;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::log::{Fault, Fold};
 use crate::rollout::{Actor, Command, Order, Phase, Refusal, Rollout, State, due};
-use crate::store::{EventStore, MAX_BATCH_BYTES, StoreError};
+use crate::store::{EventStore, MAX_BATCH_BYTES, Sequence, StoreError};
 
 use batch::Batch;
 use feed::Feed;
 use past::Past;
+pub use snapshot::Snapshots;
 pub use world::World;
 
 /// Orders that may wait; a further one is told that it is too much.
@@ -131,6 +133,11 @@ struct Task {
     state: watch::Sender<Arc<State>>,
     world: watch::Receiver<Arc<World>>,
     orders: mpsc::Receiver<Ask>,
+    snapshots: Option<Snapshots>,
+    /// The record of the newest snapshot.
+    snapshot_at: Sequence,
+    /// The snapshot that is being written.
+    writing: Option<JoinHandle<()>>,
     /// The store's no, or its silence: what is due waits a little.
     backing_off: bool,
 }
@@ -142,6 +149,8 @@ pub struct Parts {
     pub store: Arc<dyn EventStore>,
     /// Who is told of appends.
     pub observe: Arc<dyn Observe>,
+    /// Where snapshots of the state are kept; none: every start folds the whole log.
+    pub snapshots: Option<Snapshots>,
     /// Where the newest events are kept for those who follow.
     pub feed: Arc<Feed>,
     /// This process's name in the log's clock.
@@ -153,12 +162,12 @@ pub struct Parts {
 }
 
 impl Controller {
-    /// Folds the log and begins to take orders, on the current runtime. The task ends with its last controller.
+    /// Folds the log, from its newest snapshot on, and begins to take orders, on the current runtime. The task ends with its last controller.
     ///
     /// # Errors
     /// If the log cannot be read, or holds what must not be.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { store, observe, feed, node, clock, world } = parts;
+        let Parts { store, snapshots, observe, feed, node, clock, world } = parts;
         let (orders, waiting) = mpsc::channel(QUEUE);
         let mut task = Task {
             store,
@@ -171,9 +180,14 @@ impl Controller {
             state: watch::Sender::default(),
             world: world.clone(),
             orders: waiting,
+            snapshots,
+            snapshot_at: 0,
+            writing: None,
             backing_off: false,
         };
+        task.restore().await?;
         task.catch_up().await?;
+        task.snapshot();
         let state = task.state.subscribe();
         tokio::spawn(task.run());
         Ok(Self { orders, state, world, clock })
@@ -253,6 +267,7 @@ impl Task {
                     }
                     self.backing_off = false;
                     self.carry_out(asks).await;
+                    self.snapshot();
                 }
                 () = wake => self.act_on_time().await,
                 // Caps and services decide what is refused: what waited may go on now.
@@ -346,16 +361,6 @@ enum Attempt {
     Answers(Vec<Result<Done, Failure>>),
     /// Somebody else wrote meanwhile; what they wrote is read.
     Again,
-}
-
-/// Live rollouts by how far they are, for metrics.
-#[must_use]
-pub fn phases(state: &State) -> BTreeMap<&'static str, usize> {
-    let mut phases = BTreeMap::new();
-    for rollout in state.rollouts.values() {
-        *phases.entry(rollout.phase.name()).or_default() += 1;
-    }
-    phases
 }
 
 #[cfg(test)]

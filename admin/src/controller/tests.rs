@@ -1,3 +1,5 @@
+mod snapshots;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinSet;
@@ -48,6 +50,7 @@ async fn start(store: Arc<dyn EventStore>) -> Running {
     let counts = Arc::new(Counts::default());
     let parts = Parts {
         store,
+        snapshots: None,
         observe: counts.clone(),
         feed: Arc::default(),
         node: "test".into(),
@@ -113,6 +116,7 @@ async fn holds_pass_by_the_clock_and_go_on_after_a_restart_where_the_log_says() 
     let at = 1_000_000 + 60_000 + 30_000;
     let parts = Parts {
         store: store.clone(),
+        snapshots: None,
         observe: Arc::new(Counts::default()),
         feed: Arc::default(),
         node: "test".into(),
@@ -288,6 +292,7 @@ async fn a_log_with_an_event_that_cannot_be_stops_the_start_and_names_it() {
     let (_changes, world) = watch::channel(Arc::default());
     let parts = Parts {
         store,
+        snapshots: None,
         observe: Arc::new(Counts::default()),
         feed: Arc::default(),
         node: "test".into(),

@@ -1,6 +1,9 @@
 //! Records → state, checking all that can be checked on the way: order, chain, form, clocks, invariants.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::rollout::codec::{self, CodecError};
 use crate::rollout::invariants::{Violation, follows};
@@ -8,11 +11,11 @@ use crate::rollout::{Envelope, State};
 use crate::store::{ChainHash, Record};
 
 /// A log up to one of its records.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Fold {
     state: State,
     chain: ChainHash,
-    counts: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
 /// A record that must not be where it is.
@@ -69,7 +72,7 @@ impl Fold {
         follows(&self.state, &envelope).map_err(|violation| fault(violation.into()))?;
         self.state.apply(&envelope);
         self.chain = chain;
-        *self.counts.entry(envelope.event.name()).or_default() += 1;
+        *self.counts.entry(Cow::Borrowed(envelope.event.name())).or_default() += 1;
         Ok(envelope)
     }
 
@@ -87,7 +90,7 @@ impl Fold {
 
     /// Events by name.
     #[must_use]
-    pub const fn counts(&self) -> &BTreeMap<&'static str, u64> {
+    pub const fn counts(&self) -> &BTreeMap<Cow<'static, str>, u64> {
         &self.counts
     }
 }

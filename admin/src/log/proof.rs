@@ -37,7 +37,7 @@ impl Proof {
             head: fold.chain().to_string(),
             state_hash: fold.state().hash().to_string(),
             last_event_ms: fold.state().clock.ms,
-            counts: fold.counts().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            counts: fold.counts().iter().map(|(name, count)| (name.to_string(), *count)).collect(),
         }
     }
 }

@@ -85,12 +85,12 @@ impl Verifier {
         }
     }
 
-    /// Verifies every so often, for as long as the runtime lasts.
+    /// Verifies now, as a start trusts snapshots of the state, and every so often, for as long as the runtime lasts.
     pub async fn repeat(self: Arc<Self>, every: Duration) {
         loop {
-            tokio::time::sleep(every).await;
             // It was logged and counted.
             let _ = self.verify().await;
+            tokio::time::sleep(every).await;
         }
     }
 

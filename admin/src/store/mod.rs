@@ -13,10 +13,13 @@ pub mod conformance;
 pub mod file;
 pub mod memory;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::watch;
 
 /// Bytes that a record's payload may have.
@@ -175,6 +178,21 @@ impl ChainHash {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+}
+
+impl Serialize for ChainHash {
+    /// As hex.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChainHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hex = Cow::<'de, str>::deserialize(deserializer)?;
+        let hash = blake3::Hash::from_hex(hex.as_bytes()).map_err(D::Error::custom)?;
+        Ok(Self(*hash.as_bytes()))
     }
 }
 

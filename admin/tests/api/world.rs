@@ -175,6 +175,7 @@ pub(crate) async fn serve_with(auth: Auth, limits: AdminLimits) -> Served {
     let feed = Arc::default();
     let parts = Parts {
         store: Arc::clone(&store),
+        snapshots: None,
         observe: Arc::new(Silent),
         feed: Arc::clone(&feed),
         node: "test".into(),

@@ -128,6 +128,12 @@ impl Gateway {
         std::fs::write(&new, config).and_then(|()| std::fs::rename(new, &self.config)).expect("the folder is writable");
     }
 
+    /// The process's id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, such as `TERM`.
     ///
     /// # Panics

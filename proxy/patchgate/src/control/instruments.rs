@@ -25,12 +25,6 @@ impl Instruments {
         // It begins once.
         let _ = self.0.set(metrics);
     }
-
-    pub(super) fn verified_at_start(&self) {
-        if let Some(metrics) = self.0.get() {
-            metrics.control.log_verified(unix_seconds());
-        }
-    }
 }
 
 impl controller::Observe for Instruments {

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use patchgate_admin::api::{self, Auth};
 use patchgate_admin::clock::Clock;
-use patchgate_admin::controller::{self, Controller, World};
+use patchgate_admin::controller::{self, Controller, Snapshots, World};
 use patchgate_admin::log::Verifier;
 use patchgate_admin::projection;
 use patchgate_admin::store::EventStore;
@@ -171,8 +171,6 @@ async fn run(start: Start) {
     let Ok((handle, metrics)) = begin.await else { return };
     instruments.begin(Arc::clone(&metrics));
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), controller.clone(), instruments.clone()));
-    // Opening it folded it from its first event, with every check.
-    instruments.verified_at_start();
     let traffic = Arc::new(traffic::Sampler::new(handle.clone()));
     let plane = Arc::new(Plane::new(handle.clone(), Arc::clone(&board), Arc::clone(&traffic)));
     let router = api::router(api::Parts {
@@ -229,6 +227,7 @@ async fn open(
     let (worlds, world) = watch::channel(Arc::new(World::of(&model, admin.require_reason)));
     let controller = Controller::start(controller::Parts {
         store: Arc::clone(&store),
+        snapshots: Some(Snapshots::new(data.join("snapshots"))),
         observe: instruments.clone(),
         feed: Arc::clone(&feed),
         node: node(),

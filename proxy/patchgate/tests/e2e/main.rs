@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds something amiss panics")]
 
+mod admin;
 mod cli;
 mod drain;
 mod fallback;
+mod kill;
 mod main_job;
+mod operators;
+mod outage;
 mod reload;
 mod story;
 mod w3c;
