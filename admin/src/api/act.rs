@@ -28,7 +28,7 @@ macro_rules! act {
         #[utoipa::path($method, path = $path,
             params(("name" = String, Path),
                    ("dry_run" = Option<bool>, Query, description = "tell only what would happen"),
-                   ("if-match" = Option<String>, Header, description = $if_match),
+                   ("if-match" = Option<String>, Header, description = $if_match, pattern = "^(\"[0-9]+\"|[*])$"),
                    ("idempotency-key" = Option<String>, Header, description = "makes sending it again safe for a day")),
             request_body = $body,
             responses(

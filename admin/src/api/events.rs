@@ -32,6 +32,7 @@ pub(super) struct Which {
     #[serde(rename = "type")]
     kind: Option<String>,
     /// From this sequence on; a stream begins there, too.
+    #[param(format = "uint64")]
     from: Option<u64>,
     /// Items, 1 to 500; 100 by default.
     #[param(minimum = 1, maximum = 500)]
@@ -73,8 +74,10 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let Query(which) = which.map_err(invalid_query)?;
+    let last = sse::last_event_id(&headers)?;
     if wants_stream(&headers) {
-        return sse::events(&api, caller, which.clone(), which.from.map(|from| from.saturating_sub(1)), &headers);
+        let after = last.or(which.from.map(|from| from.saturating_sub(1)));
+        return sse::events(&api, caller, which, after);
     }
     let limit = cursor::limit(which.limit)?;
     let start = which.from.unwrap_or(1).max(1);

@@ -58,23 +58,19 @@ struct Watch {
     _place: OwnedSemaphorePermit,
 }
 
-/// Follows events after `from`, or after `last-event-id`, or from now on.
-pub(super) fn events(
-    api: &Shared,
-    caller: Caller,
-    which: Which,
-    from: Option<u64>,
-    headers: &HeaderMap,
-) -> Answer<Response> {
+/// The last event that a client has.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Answer<Option<u64>> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let id = id.to_str().ok().and_then(|id| id.parse().ok());
+    id.map(Some)
+        .ok_or_else(|| Problem::bad_request("invalid_last_event_id", "last-event-id is the sequence of an event"))
+}
+
+/// Follows events after `after`, or from now on.
+pub(super) fn events(api: &Shared, caller: Caller, which: Which, after: Option<u64>) -> Answer<Response> {
     let place = place(api)?;
     let heads = api.parts.feed.heads();
-    let last = match headers.get("last-event-id") {
-        None => None,
-        Some(id) => Some(id.to_str().ok().and_then(|id| id.parse().ok()).ok_or_else(|| {
-            Problem::bad_request("invalid_last_event_id", "last-event-id is the sequence of an event")
-        })?),
-    };
-    let after = last.or(from).unwrap_or(*heads.borrow());
+    let after = after.unwrap_or(*heads.borrow());
     let begun = Instant::now().checked_sub(PACE).unwrap_or_else(Instant::now);
     let follower = Events {
         api: Arc::clone(api),

@@ -20,7 +20,8 @@ pub(super) fn rollouts(rollouts: &[Rollout], problems: &mut Problems) {
     for (index, rollout) in rollouts.iter().enumerate() {
         let at = list.index(index);
         note(rollout.gates.is_some(), "gates", "nothing is measured against them", &at, problems);
-        note(rollout.on_fail.is_some(), "on_fail", "no gate fails", &at, problems);
+        let decides = rollout.gates.is_some() && rollout.on_fail.is_some();
+        note(decides, "on_fail", "no gate fails", &at, problems);
     }
 }
 

@@ -8,6 +8,7 @@ mod drain;
 mod fallback;
 mod kill;
 mod main_job;
+mod openapi;
 mod operators;
 mod outage;
 mod reload;
