@@ -8,7 +8,7 @@ use super::server::ServerArgs;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   patchgate explain http://shop.example.com/checkout
-  patchgate explain --header 'x-beta: 1' --tracestate patch-group=backend-canary http://shop.example.com/checkout
+  patchgate explain --header 'x-beta: 1' --tracestate patch-group=backend-canary,patch-version=v2.1.3 http://shop.example.com/checkout
   patchgate explain --trace 4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[derive(Debug, Args)]
