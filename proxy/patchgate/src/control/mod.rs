@@ -19,6 +19,7 @@ mod withdrawals;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,7 +220,13 @@ async fn open(
     let model::Store::File(data) = &admin.store;
     let opened = FileStore::open(data, Options::default())?;
     if let Some(torn) = &opened.torn {
-        tracing::warn!(data = %data.display(), ?torn, "the end of the event log was torn, and is cut");
+        tracing::warn!(
+            file = %torn.file.display(),
+            offset = torn.offset,
+            bytes = torn.bytes,
+            kept = %torn.kept.as_deref().unwrap_or(Path::new("-")).display(),
+            "the end of the event log was torn, and is cut; nothing acknowledged was in it"
+        );
     }
     let store: Arc<dyn EventStore> = Arc::new(opened.store);
     let feed = Arc::default();
