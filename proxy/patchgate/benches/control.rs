@@ -95,6 +95,7 @@ fn paced(rate: f64, mut each: impl FnMut(usize)) -> Vec<Duration> {
         if due > begun + PHASE {
             break;
         }
+        #[allow(clippy::disallowed_methods, reason = "a pace is time, not synchronisation")]
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         each(number);
         times.push(due.elapsed());
