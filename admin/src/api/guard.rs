@@ -29,6 +29,9 @@ const DENIALS_EVERY: Duration = Duration::from_secs(10);
 /// Denials that are told apart at a time.
 const DENIALS: usize = 1_024;
 
+/// Characters of a request that are written into the log.
+const TOLD: usize = 256;
+
 /// Most of a foreign error's text that is repeated.
 const SAID: usize = 1_024;
 
@@ -113,7 +116,12 @@ pub(super) async fn guard(State(api): State<Shared>, mut request: Request, next:
         tracing::info!(request_id = id, %method, path, status = status.as_u16(), code = problem.code, actor = name, "refused");
         if method != Method::GET && method != Method::HEAD {
             let code = problem.code;
-            audit(&api, actor, &format!("{method} {path}"), status, code);
+            // Who is not known chooses nothing of what is written: else strangers could fill the log.
+            let what = match actor {
+                Some(_) => format!("{method} {path}").chars().take(TOLD).collect(),
+                None => route.unwrap_or_else(|| "unknown".to_owned()),
+            };
+            audit(&api, actor, &what, status, code);
         }
     }
     response

@@ -183,6 +183,27 @@ async fn denied_and_failed_changes_are_in_the_log_and_a_flood_of_them_is_one_eve
 }
 
 #[tokio::test]
+async fn strangers_do_not_fill_the_log_whatever_they_send() {
+    let tokens = Tokens::new();
+    let root = tokens.create("root", Role::Admin, "*");
+    let api = tokens.serve().await;
+    let before = api.controller.state().sequence;
+    for number in 0..50 {
+        let answer = api.post(&format!("/v1/rollouts/{number}/abort"), &[], json!({})).await;
+        assert_eq!(answer.status, 401);
+        api.ask(&format!("METHOD{number}"), &format!("/{}", "x".repeat(number)), &[], &json!({})).await;
+    }
+    let path = format!("/v1/rollouts/{}/abort", "x".repeat(1_000));
+    api.post(&path, &[("authorization", &root)], json!({})).await;
+    api.controller.states().wait_for(|state| state.sequence == before + 3).await.unwrap();
+    let events = api.ask("GET", "/v1/events", &[("authorization", &root)], &json!({})).await.ok();
+    let told = events["items"].as_array().unwrap().iter().map(|event| event["event"]["request"].as_str().unwrap());
+    let mut told: Vec<_> = told.map(|request| request.chars().take(25).collect::<String>()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["/v1/rollouts/{name}/abort", "POST /v1/rollouts/xxxxxxx", "unknown"]);
+}
+
+#[tokio::test]
 async fn without_tokens_only_loopback_is_answered_and_no_page_of_a_browser() {
     let api = serve().await;
     for host in ["127.0.0.1:9901", "localhost", "[::1]:9901", "127.0.0.9"] {

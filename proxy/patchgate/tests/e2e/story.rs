@@ -1,7 +1,6 @@
 //! A hot-fix at three in the morning, from its creation to its proof: real processes, real traffic, and nothing but the
 //! commands that a person types.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +15,7 @@ use patchgate_testkit::upstream::Upstream;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::admin::config;
 use super::start;
 
 /// Users, each with a cookie of its own.
@@ -60,24 +60,6 @@ impl<'a> Person<'a> {
     fn rollout(&self) -> Rollout {
         self.json(&["rollout", "get", "npe-fix"])
     }
-}
-
-fn gateway_config(stable: &Upstream, data: &Path) -> String {
-    format!(
-        r#"
-workers: 2
-listeners: [{{ name: web, address: "127.0.0.1:0", assign: true }}]
-services:
-  - name: shop
-    routes: [{{ path_prefix: / }}]
-    stable: {{ version: v2.1.2, endpoints: ["{}"] }}
-admin: {{ address: "127.0.0.1:0", store: {{ file: "{}" }} }}
-health: {{ address: "127.0.0.1:0" }}
-drain: {{ delay: 200ms, timeout: 10s }}
-"#,
-        stable.address,
-        data.display()
-    )
 }
 
 fn fix(hot_fix: &Upstream) -> String {
@@ -128,7 +110,7 @@ fn a_hot_fix_at_three_in_the_morning() {
     let (stable, hot_fix) = (Upstream::named("stable"), hot_fix(&broken, &served));
     std::fs::write(&file, fix(&hot_fix)).unwrap();
     let file = file.to_str().unwrap();
-    let mut gateway = start(&gateway_config(&stable, &data));
+    let mut gateway = start(&config(stable.address, &data));
     let ann = Person::of("ann", &gateway);
 
     // Nobody has the patch. It is looked at, then created, and its first stage begins.
@@ -221,7 +203,7 @@ fn a_hot_fix_at_three_in_the_morning() {
     // And the next process knows all of it.
     gateway.signal("TERM");
     assert!(gateway.wait().success());
-    let gateway = start(&gateway_config(&stable, &data));
+    let gateway = start(&config(stable.address, &data));
     let bob = Person::of("bob", &gateway);
     assert_eq!(verified(&bob), before);
     let after: Events = bob.json(&["rollout", "history", "npe-fix"]);
