@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli;
+mod control;
 mod drain;
 mod fallback;
 mod kill;
