@@ -15,22 +15,21 @@ const EVERY: u64 = 5;
 struct Lived {
     store: Arc<MemoryStore>,
     folder: TempDir,
-    feed: Arc<Feed>,
     node: &'static str,
 }
 
-/// A log of two rollouts in 24 events, and the snapshots that were written meanwhile.
+/// A log of two rollouts in 24 events, and the snapshots that starts wrote meanwhile: the last two are of 15 and 20.
 async fn lived() -> Lived {
     lived_at("here").await
 }
 
 async fn lived_at(node: &'static str) -> Lived {
-    let world =
-        Lived { store: Arc::new(MemoryStore::new()), folder: TempDir::new().unwrap(), feed: Arc::default(), node };
-    let running = world.start(true).await;
+    let world = Lived { store: Arc::new(MemoryStore::new()), folder: TempDir::new().unwrap(), node };
+    let running = world.start(false).await;
     let give = async |id: &str, rollout: &str, command| {
         let done = running.carry_out(wanted(order(id, rollout, command))).await.unwrap();
         if done.sequence.is_multiple_of(EVERY) {
+            world.start(true).await;
             world.written(done.sequence).await;
         }
     };
@@ -55,7 +54,7 @@ impl Lived {
         self.folder.path().join(format!("snapshots/state-{sequence:020}.json"))
     }
 
-    /// Waits until the snapshot of a record is written, beside all that goes on, and the third one is removed.
+    /// Waits until the snapshot that a start writes is there, and the third one is removed.
     async fn written(&self, sequence: u64) {
         let begun = Instant::now();
         while !self.file(sequence).exists() || self.file(sequence.saturating_sub(2 * EVERY)).exists() {
@@ -65,7 +64,7 @@ impl Lived {
     }
 
     async fn start(&self, with_snapshots: bool) -> Controller {
-        self.start_with(self.store.clone(), self.feed.clone(), with_snapshots).await
+        self.start_with(self.store.clone(), Arc::default(), with_snapshots).await
     }
 
     async fn start_with(&self, store: Arc<MemoryStore>, feed: Arc<Feed>, with_snapshots: bool) -> Controller {
@@ -85,13 +84,24 @@ impl Lived {
         Controller::start(parts).await.unwrap()
     }
 
+    /// The same log, with a copy of the files: a start writes one more.
+    fn copy(&self) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("snapshots")).unwrap();
+        for file in std::fs::read_dir(self.folder.path().join("snapshots")).into_iter().flatten().flatten() {
+            std::fs::copy(file.path(), folder.path().join("snapshots").join(file.file_name())).unwrap();
+        }
+        Self { store: self.store.clone(), folder, node: self.node }
+    }
+
     /// The record that a start begins to fold after, and whether all that it shows is what a start without snapshots
     /// shows.
     async fn begins_at(&self) -> u64 {
         let begins = self.snapshots().newest(&*self.store).await.map_or(0, |kept| kept.fold.state().sequence);
         let feeds: [Arc<Feed>; 2] = [Arc::default(), Arc::default()];
         let plain = self.start_with(self.store.clone(), feeds[0].clone(), false).await;
-        let quick = self.start_with(self.store.clone(), feeds[1].clone(), true).await;
+        let files = self.copy();
+        let quick = files.start_with(self.store.clone(), feeds[1].clone(), true).await;
         assert_eq!(quick.state(), plain.state());
         let seen = feeds.each_ref().map(|feed| {
             let entries = feed.after(0, usize::MAX).unwrap();
