@@ -175,7 +175,8 @@ fn a_hot_fix_at_three_in_the_morning() {
     assert!(to_zero < 1.0, "{to_zero} s to the last answer of the hot-fix");
     assert_eq!(gateway.sum("patchgate_time_to_zero_canary_seconds_count", &[]), 1.0);
     // Create, pause, promote, abort; no two of them so close that they are measured as one.
-    assert_eq!(gateway.sum("patchgate_change_served_seconds_count", &[]), 4.0);
+    let served = || gateway.sum("patchgate_change_served_seconds_count", &[]) == 4.0;
+    eventually("the fourth change to be measured", || served().then_some(()));
     assert_eq!(ann.run(&["rollout", "status", "npe-fix"]).0, 2, "CI sees by the exit code that it failed");
 
     // In the morning: who did what, and why.
