@@ -81,7 +81,8 @@ pub(super) async fn list(
     }
     let limit = cursor::limit(which.limit)?;
     let start = which.from.unwrap_or(1).max(1);
-    let mut from = which.cursor.as_deref().map(cursor::sequence).transpose()?.map_or(start, |after| after + 1);
+    let mut from =
+        which.cursor.as_deref().map(cursor::sequence).transpose()?.map_or(start, |after| after.saturating_add(1));
     let head = api.parts.controller.state().sequence;
     let mut items = Vec::new();
     let mut looked_at = 0;

@@ -23,6 +23,9 @@ use crate::rollout::{Actor, Event, Role};
 /// An answer has to begin within this.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Callers beyond which those who have not asked lately are forgotten: who need not be known chooses his name.
+const CALLERS: usize = 1_024;
+
 /// Denials alike are written into the log once in this time, with their number.
 const DENIALS_EVERY: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,9 @@ impl Rates {
     }
 
     fn admits(&self, caller: &str) -> bool {
+        if self.0.len() > CALLERS {
+            self.0.retain_recent();
+        }
         self.0.check_key(&caller.to_owned()).is_ok()
     }
 }

@@ -49,6 +49,22 @@ async fn every_kind_of_error_is_a_problem_document_with_a_code() {
 }
 
 #[tokio::test]
+async fn the_largest_numbers_are_no_defect() {
+    let api = serve().await;
+    api.with_rollout("fix").await;
+    let most = u64::MAX;
+    for path in [
+        format!("/v1/events?from={most}"),
+        format!("/v1/events?cursor=s{most}"),
+        format!("/v1/rollouts/fix/history?cursor=s{most}"),
+    ] {
+        assert_eq!(api.get(&path).await.ok()["items"], json!([]), "{path}");
+    }
+    let stale = api.post("/v1/rollouts/fix/pause", &[("if-match", &format!("\"{most}\""))], json!({})).await;
+    assert_eq!(stale.problem(), "version_mismatch");
+}
+
+#[tokio::test]
 async fn a_rollout_with_errors_tells_all_of_them_with_their_places() {
     let api = serve().await;
     let mut bad = rollout("fix");
