@@ -8,11 +8,13 @@ use patchgate_config::diagnostic::Report;
 use patchgate_config::load;
 use patchgate_config::model::{Model, Service};
 
-use crate::reload::environment;
+/// Said of a variable that a posted text refers to.
+const ENVIRONMENT: &str = "a posted configuration sees nothing of the gateway's environment; put the value in";
 
-/// What the text would change of `now`.
+/// What the text would change of `now`. It is told nothing of the environment: whoever may ask what would change is not
+/// whom its secrets are for.
 pub(super) fn dry_run(now: &Model, text: &str) -> ConfigChange {
-    match load::from_text("posted", text, &environment) {
+    match load::from_text("posted", text, &|_| None) {
         Err(report) => ConfigChange { valid: false, problems: problems(&report), changes: Vec::new() },
         Ok(loaded) => {
             ConfigChange { valid: true, problems: problems(&loaded.report), changes: changes(now, &loaded.model) }
@@ -22,7 +24,8 @@ pub(super) fn dry_run(now: &Model, text: &str) -> ConfigChange {
 
 fn problems(report: &Report) -> Vec<String> {
     let problem = |found: &patchgate_config::diagnostic::Diagnostic| {
-        format!("{}:{}: {}: {}; {}", found.line, found.column, found.path, found.message, found.help)
+        let help = if found.rule.id == "env-unset" { ENVIRONMENT } else { &found.help };
+        format!("{}:{}: {}: {}; {help}", found.line, found.column, found.path, found.message)
     };
     report.diagnostics.iter().map(problem).collect()
 }
@@ -99,6 +102,7 @@ fn compare(kind: &str, now: &BTreeMap<String, Vec<Part>>, next: &BTreeMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reload::environment;
 
     const NOW: &str = r#"
 listeners: [{ name: web, address: 127.0.0.1:8080 }]
@@ -117,6 +121,8 @@ services:
             dry_run(&now, &next).changes,
             ["~ listener web", "- service cart", "+ service mail", "~ service shop: stable.version", "~ drain"]
         );
+        let asking = dry_run(&now, &NOW.replace("name: cart", "name: \"${PATH}\""));
+        assert!(!asking.valid && asking.problems[0].contains("sees nothing of"), "{asking:?}");
         let broken = dry_run(&now, &NOW.replace("127.0.0.1:9001", "nowhere"));
         assert!(!broken.valid && broken.problems[0].contains("nowhere"), "{broken:?}");
     }
