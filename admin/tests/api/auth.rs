@@ -127,6 +127,14 @@ async fn a_token_sees_and_changes_the_rollouts_of_its_services_alone() {
     assert_eq!(seen(ask(&cart, "GET", "/v1/events?type=created", json!({})).await.ok()), 0);
     assert_eq!(seen(ask(&shop, "GET", "/v1/events?type=created", json!({})).await.ok()), 1);
     ask(&shop, "POST", "/v1/rollouts/fix/abort", json!({})).await.ok();
+
+    let explain = async |secret: &str, question: Value| ask(secret, "POST", "/v1/explain", question).await;
+    explain(&shop, json!({ "url": "/" })).await.ok();
+    assert_eq!(explain(&cart, json!({ "url": "/" })).await.problem(), "foreign_service");
+    let recent = async |secret: &str| explain(secret, json!({ "trace": "both" })).await;
+    assert_eq!(recent(&all).await.ok()["recent"].as_array().unwrap().len(), 2);
+    assert_eq!(recent(&shop).await.ok()["recent"], json!([{ "service": "shop" }]));
+    assert_eq!(recent(&cart).await.status, 404);
 }
 
 #[tokio::test]

@@ -67,7 +67,10 @@ impl DataPlane for Plane {
     fn explain(&self, question: &Question) -> Result<Value, Unexplained> {
         match question.url.as_deref() {
             Some("/panic") => panic!("asked to"),
-            Some(url) => Ok(json!({ "url": url })),
+            Some(url) => Ok(json!({ "url": url, "route": { "service": "shop" } })),
+            None if question.trace.as_deref() == Some("both") => {
+                Ok(json!({ "recent": [{ "service": "shop" }, { "service": "search" }] }))
+            }
             None => Err(Unexplained::NotFound("no such trace".into())),
         }
     }
