@@ -153,9 +153,22 @@ fn identity(args: &ServerArgs) -> Result<Identity, Failure> {
 }
 
 fn own_name() -> Identity {
-    let name = environment("USER").or_else(|| environment("LOGNAME")).unwrap_or_default();
+    let name = environment("USER").or_else(|| environment("LOGNAME")).or_else(account).unwrap_or_default();
     let legal = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     if legal { Identity::Name(name) } else { Identity::Unknown }
+}
+
+/// The account's name: a shell in a container has no `$USER`.
+fn account() -> Option<String> {
+    account_in(&std::fs::read_to_string("/etc/passwd").ok()?, rustix::process::geteuid().as_raw())
+}
+
+fn account_in(accounts: &str, uid: u32) -> Option<String> {
+    let mut fields = accounts.lines().map(|line| line.split(':'));
+    fields.find_map(|mut field| {
+        let (name, _password, id) = (field.next()?, field.next()?, field.next()?);
+        (id.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 /// The data directory: as said, else the configuration's, else the default.
@@ -208,6 +221,14 @@ impl fmt::Debug for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_has_its_name() {
+        let accounts = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nnobody:x:65534:65534::/:/bin/false\n";
+        assert_eq!(account_in(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(account_in(accounts, 65534).as_deref(), Some("nobody"));
+        assert_eq!(account_in(accounts, 1000), None);
+    }
 
     #[test]
     fn an_address_is_taken_as_people_write_it() {
