@@ -90,6 +90,17 @@ impl Auth {
         }
     }
 
+    /// Whether a caller who was let in would be again: his token is still there, as it was, and not expired.
+    pub(super) fn still_knows(&self, caller: &Caller, now: Millis) -> bool {
+        match (&self.0, &caller.token) {
+            (Kind::Open, _) | (_, None) => true,
+            (Kind::Tokens { tokens, .. }, Some(token)) => {
+                let tokens = Arc::clone(&tokens.read().unwrap_or_else(PoisonError::into_inner));
+                !token.is_expired(now) && tokens.iter().any(|known| *known == **token)
+            }
+        }
+    }
+
     /// Who sends a request with these headers.
     pub(super) fn caller(&self, headers: &HeaderMap, now: Millis) -> Result<Caller, Problem> {
         match &self.0 {

@@ -1,5 +1,7 @@
 //! What a handler takes from a request that changes something.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
@@ -11,6 +13,9 @@ use super::auth::Caller;
 use super::problem::{Answer, Problem};
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A body has to be there within this.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest key.
 const KEY_BYTES: usize = 128;
@@ -50,7 +55,8 @@ impl FromRequest<Shared> for Incoming {
                 Some("true") => true,
                 Some(_) => return Err(Problem::bad_request("invalid_query", "dry_run is true or false")),
             };
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+        let body = body.map_err(|_| Problem::slow_body())?.map_err(|rejection| {
             let status = axum::response::IntoResponse::into_response(rejection).status();
             Problem::of_status(status, "")
         })?;

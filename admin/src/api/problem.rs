@@ -69,6 +69,10 @@ impl Problem {
         Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
     }
 
+    pub(super) fn slow_body() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body did not come in time; send it at once")
+    }
+
     /// A failure inside; what exactly is only logged.
     pub(super) fn internal(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)

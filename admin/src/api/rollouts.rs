@@ -114,7 +114,7 @@ pub(super) async fn get(
     let state = api.parts.controller.state();
     let rollout = api.find(&state, &name, &caller)?;
     if wants_stream(&headers) {
-        return sse::rollout(&api, name);
+        return sse::rollout(&api, caller, name);
     }
     let etag = etag(rollout.version);
     if headers.get(IF_NONE_MATCH).is_some_and(|seen| *seen == etag) {

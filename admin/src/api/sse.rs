@@ -50,6 +50,7 @@ struct Events {
 /// A client that follows one rollout.
 struct Watch {
     api: Shared,
+    caller: Caller,
     name: String,
     states: watch::Receiver<Arc<State>>,
     /// The version that was sent, and as what.
@@ -90,12 +91,19 @@ pub(super) fn events(api: &Shared, caller: Caller, which: Which, after: Option<u
 }
 
 /// Follows one rollout, beginning with what it is now.
-pub(super) fn rollout(api: &Shared, name: String) -> Answer<Response> {
+pub(super) fn rollout(api: &Shared, caller: Caller, name: String) -> Answer<Response> {
     let place = place(api)?;
     let mut states = api.parts.controller.states();
     states.mark_changed();
-    let follower =
-        Watch { api: Arc::clone(api), name, states, last: (0, String::new()), sent: Instant::now(), _place: place };
+    let follower = Watch {
+        api: Arc::clone(api),
+        caller,
+        name,
+        states,
+        last: (0, String::new()),
+        sent: Instant::now(),
+        _place: place,
+    };
     let stream = stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
@@ -108,6 +116,11 @@ fn place(api: &Api) -> Answer<OwnedSemaphorePermit> {
     place.map_err(|_| Problem::unavailable("too_many_watchers", "all admin.limits.watchers follow already"))
 }
 
+/// `None`: the client's token was revoked or has expired, and his stream ends.
+fn still_known(api: &Api, caller: &Caller) -> Option<()> {
+    api.parts.auth.still_knows(caller, api.parts.controller.clock().now()).then_some(())
+}
+
 impl Events {
     async fn next(&mut self) -> Option<Event> {
         loop {
@@ -118,6 +131,8 @@ impl Events {
             }
             // The control plane has ended, and with it the stream.
             let head = *self.heads.wait_for(|head| *head > self.after).await.ok()?;
+            // A change of tokens is an event, too: whose token is gone is told nothing more.
+            still_known(&self.api, &self.caller)?;
             tokio::time::sleep_until(self.sent + PACE).await;
             let Some(entries) = self.api.parts.feed.after(self.after, TAKEN) else {
                 if let Some(entries) = self.read().await {
@@ -161,6 +176,7 @@ impl Watch {
                 }
                 () = tokio::time::sleep_until(self.sent + REFRESH) => {}
             }
+            still_known(&self.api, &self.caller)?;
             self.sent = Instant::now();
             let state = Arc::clone(&self.states.borrow_and_update());
             let rollout = state.rollouts.get(&self.name)?;

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Duration;
 
+use http_body_util::BodyExt;
 use patchgate_admin::api::{self, Auth};
 use patchgate_admin::rollout::Role;
 use patchgate_admin::tokens::{self, NewToken};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::follow::open;
 use crate::world::{Served, limits, rollout, serve, serve_with};
 
 struct Tokens {
@@ -158,21 +160,26 @@ async fn a_second_person_approves_what_its_creator_cannot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_token_is_refused_and_its_revocation_is_in_the_log() {
+async fn a_revoked_token_is_refused_its_streams_end_and_the_log_has_it() {
     let tokens = Tokens::new();
     let ann = tokens.create("ann", Role::Viewer, "*");
-    let auth = Arc::new(Auth::tokens(tokens.path.clone()).unwrap());
-    let api = serve().await;
-    let following = tokio::spawn(Arc::clone(&auth).follow(api.controller.clone()));
+    let bob = tokens.create("bob", Role::Admin, "*");
+    let api = tokens.serve().await;
+    let (as_ann, as_bob) = ([("authorization", ann.as_str())], [("authorization", bob.as_str())]);
+    assert_eq!(api.post("/v1/rollouts", &as_bob, json!({ "rollout": rollout("fix") })).await.status, 201);
+    let streams = [open(&api, "/v1/events", &as_ann).await, open(&api, "/v1/rollouts/fix", &as_ann).await];
+    let mut goes_on = open(&api, "/v1/events", &as_bob).await.into_body();
     tokens::revoke(&tokens.path, "ann").unwrap();
-    tokens.create("bob", Role::Admin, "*");
-    let mut states = api.controller.states();
-    states.wait_for(|state| state.sequence == 1).await.unwrap();
-    let event = api.get("/v1/events").await.ok();
-    assert_eq!(event["items"][0]["event"]["added"], json!(["bob"]));
-    assert_eq!(event["items"][0]["event"]["revoked"], json!(["ann"]));
-    assert!(!event.to_string().contains(ann.trim_start_matches("Bearer ")));
-    following.abort();
+    for stream in streams {
+        assert_eq!(stream.status(), 200);
+        let end = tokio::time::timeout(Duration::from_secs(60), stream.into_body().collect()).await;
+        end.expect("it ends").unwrap();
+    }
+    assert_eq!(api.ask("GET", "/v1/whoami", &as_ann, &json!({})).await.status, 401);
+    let told = goes_on.frame().await.unwrap().unwrap().into_data().unwrap();
+    let told = String::from_utf8(told.to_vec()).unwrap();
+    assert!(told.contains("tokens_changed") && told.contains(r#""revoked":["ann"]"#), "{told}");
+    assert!(!told.contains(ann.trim_start_matches("Bearer ")));
 }
 
 #[tokio::test]

@@ -98,6 +98,15 @@ async fn conflicts_name_the_other_rollout() {
     assert!(too_much.body["detail"].as_str().unwrap().contains("`one` 20%"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let api = serve().await;
+    let endless = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = Request::post("/v1/rollouts").header("content-type", "application/json");
+    let answer = api.send(request.body(endless).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.problem()), (408, "slow_body"));
+}
+
 #[tokio::test]
 async fn a_defect_is_a_500_that_says_nothing_of_itself_and_the_next_request_is_served() {
     let api = serve().await;

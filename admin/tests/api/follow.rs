@@ -23,7 +23,7 @@ struct Sent {
     data: Value,
 }
 
-async fn open(api: &Served, path: &str, headers: &[(&str, &str)]) -> Response {
+pub(crate) async fn open(api: &Served, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Request::get(path).header("accept", "text/event-stream");
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -186,6 +186,8 @@ pub(crate) async fn serve_with(auth: Auth, limits: AdminLimits) -> Served {
         world,
     };
     let controller = Controller::start(parts).await.unwrap();
+    let auth = Arc::new(auth);
+    tokio::spawn(Arc::clone(&auth).follow(controller.clone()));
     let plane = Arc::new(Plane { model, states: controller.states(), draining: AtomicBool::new(false) });
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), controller.clone(), Arc::new(Silent)));
     let router = api::router(api::Parts {
@@ -194,7 +196,7 @@ pub(crate) async fn serve_with(auth: Auth, limits: AdminLimits) -> Served {
         feed,
         plane: plane.clone(),
         verifier,
-        auth: Arc::new(auth),
+        auth,
         limits,
         observe: Arc::new(Silent),
     });
