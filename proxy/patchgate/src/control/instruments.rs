@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use patchgate_admin::api;
 use patchgate_admin::controller::{self, Controller};
@@ -13,8 +13,8 @@ use patchgate_proxy::telemetry::metrics::{LiveRollout, Metrics};
 
 use super::board::Board;
 
-/// How often it is looked whether a change is served by now.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often it is looked whether a change is served by now: at first, and after a second.
+const LOOK: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -84,8 +84,9 @@ pub(super) async fn measure(controller: Controller, handle: Handle, board: Arc<B
             let state = states.borrow_and_update();
             (state.sequence, state.clock.ms)
         };
+        let began = Instant::now();
         while board.sequence_at(handle.applied_revision()) < sequence {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(LOOK[usize::from(began.elapsed() > Duration::from_secs(1))]).await;
         }
         let took = controller.clock().now().saturating_sub(at);
         metrics.control.change_served.observe(Duration::from_millis(took));

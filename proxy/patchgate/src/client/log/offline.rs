@@ -38,7 +38,7 @@ fn fold(
     data: &Path,
     mut before: impl FnMut(&Fold, &Record) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(Fold, bool), Failure> {
-    let (mut fold, records) = (Fold::default(), scan(data).map_err(|error| unreadable(&error))?);
+    let (mut fold, records) = (Fold::default(), scan(data).map_err(|error| unreadable(data, &error))?);
     for record in records {
         let record = match record {
             Ok(record) => record,
@@ -60,8 +60,10 @@ fn fold(
     Ok((fold, false))
 }
 
-fn unreadable(error: &FileError) -> Failure {
-    Failure::Log(format!("{error}; name the data directory of admin.store with --data"))
+fn unreadable(data: &Path, error: &FileError) -> Failure {
+    let is_there = data.join("log").is_dir();
+    let help = if is_there { "" } else { "; name the data directory of admin.store with --data" };
+    Failure::Log(format!("{error}{help}"))
 }
 
 fn hash(fold: &Fold) -> StateHash {
@@ -163,7 +165,7 @@ pub(super) fn prove(data: &Path, file: Option<&Path>, output: &Output) -> Result
 }
 
 pub(super) fn export(data: &Path, until: Option<u64>, out: &Path) -> Result<(), Failure> {
-    let exported = file::export(data, out, until).map_err(|error| unreadable(&error))?;
+    let exported = file::export(data, out, until).map_err(|error| unreadable(data, &error))?;
     let sequence = exported.head.sequence;
     match (&exported.damage, until) {
         (Some(damage), _) => eprintln!("patchgate: {damage}"),
@@ -172,5 +174,6 @@ pub(super) fn export(data: &Path, until: Option<u64>, out: &Path) -> Result<(), 
         }
         (None, _) => {}
     }
-    print(&format!("events 1 to {sequence} are in {}; head of the chain: {}\n", out.display(), exported.head.hash))
+    let events = if sequence == 0 { "no event is".to_owned() } else { format!("events 1 to {sequence} are") };
+    print(&format!("{events} in {}; head of the chain: {}\n", out.display(), exported.head.hash))
 }
