@@ -294,7 +294,8 @@ impl WorkerSnapshot {
     /// A service's policy of retries, and its budget.
     pub(crate) fn retry(&self, service: ServiceId) -> Option<(&Retry, &Budget)> {
         let service = self.config.service(service);
-        service.retry.as_deref().zip(self.budgets.get(&service.name).map(|budget| &**budget))
+        let policy = service.retry.as_deref()?;
+        Some((policy, self.budgets.get(&service.name)?))
     }
 
     pub(crate) fn backend(&self, id: BackendId) -> &BackendState {

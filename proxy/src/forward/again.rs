@@ -1,5 +1,6 @@
 //! The attempts of a request whose service has a policy of retries.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::HeaderName;
@@ -7,7 +8,7 @@ use patchgate_config::snapshot::{BackendId, Retry, Timeouts};
 use tokio::time::{Instant, sleep};
 
 use super::attempt::{self, Answered, Failed};
-use super::endpoints;
+use super::fall_back;
 use super::outbound::Outbound;
 use super::retry::{Asked, Budget, Failure, Refusal, allows, pause};
 use crate::error::ProxyError;
@@ -15,17 +16,40 @@ use crate::exchange::Exchange;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// One backend's endpoints, each time another one first, until there is an answer that the policy does not
-/// refuse, or no further attempt is due. Then the last outcome is the answer, whatever it is.
+/// As without a policy, and each backend's part again for as long as the policy says.
 pub(super) async fn attempts(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backends: [Option<BackendId>; 2],
+    timeouts: &Timeouts,
+    retry: (&Retry, &Budget),
+) -> Result<Answered, ProxyError> {
+    let (policy, budget) = retry;
+    budget.deposit(policy.budget);
+    outbound.leave_resets_to_policy(policy);
+    let mut unreachable = ProxyError::ConnectFailed;
+    for (turn, backend) in backends.into_iter().flatten().enumerate() {
+        if turn > 0 {
+            fall_back(exchange);
+        }
+        match on_backend(exchange, outbound, backend, timeouts, retry).await {
+            Err(Failed::Unreachable(error)) => unreachable = error,
+            Err(Failed::Final(error)) => return Err(error),
+            Ok(answered) => return Ok(answered),
+        }
+    }
+    Err(unreachable)
+}
+
+/// One backend's endpoints, each time another one first, until there is an answer that the policy does not refuse, or
+/// no further attempt is due. Then the last outcome is the answer, whatever it is.
+async fn on_backend(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     backend: BackendId,
     timeouts: &Timeouts,
-    policy: &Retry,
-    budget: &Budget,
+    (policy, budget): (&Retry, &Budget),
 ) -> Result<Answered, Failed> {
-    outbound.leave_resets_to_policy(policy);
     let (mut tried, mut failed) = (0, None);
     loop {
         let outcome = endpoints(exchange, outbound, backend, timeouts, failed).await;
@@ -51,6 +75,26 @@ pub(super) async fn attempts(
         exchange.deadline.set(exchange.total_at.get());
         sleep(pause(policy, tried, exchange.worker().random())).await;
     }
+}
+
+/// Every endpoint of a backend, until one takes the request; the one that failed comes last.
+async fn endpoints(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backend: BackendId,
+    timeouts: &Timeouts,
+    failed: Option<SocketAddr>,
+) -> Result<Answered, Failed> {
+    let mut unreachable = ProxyError::ConnectFailed;
+    let all = exchange.snapshot.backend(backend).endpoints();
+    let others = all.clone().filter(|pool| Some(pool.endpoint()) != failed);
+    for pool in others.chain(all.filter(|pool| Some(pool.endpoint()) == failed)) {
+        match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
+            Err(Failed::Unreachable(error)) => unreachable = error,
+            answered => return answered,
+        }
+    }
+    Err(Failed::Unreachable(unreachable))
 }
 
 fn permission(

@@ -13,7 +13,6 @@ pub(crate) mod hop;
 mod outbound;
 pub(crate) mod retry;
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -112,58 +111,36 @@ fn poll_deadline(exchange: &Exchange, timeouts: &Timeouts, cx: &mut Context<'_>)
     }
 }
 
-/// Every endpoint of the decided backend, then of the one to fall back to, until one takes the request; and once more,
-/// where the service's policy says so.
+/// Every endpoint of the decided backend, then of the one to fall back to, until one takes the request.
 async fn attempts(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     backends: [Option<BackendId>; 2],
     timeouts: &Timeouts,
 ) -> Result<Answered, ProxyError> {
-    let mut unreachable = ProxyError::ConnectFailed;
-    let retry = exchange.snapshot.retry(outbound.service);
-    if let Some((policy, budget)) = retry {
-        budget.deposit(policy.budget);
+    if let Some(retry) = exchange.snapshot.retry(outbound.service) {
+        // Boxed: not every request carries it along.
+        return Box::pin(again::attempts(exchange, outbound, backends, timeouts, retry)).await;
     }
+    let mut unreachable = ProxyError::ConnectFailed;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {
         if turn > 0 {
-            exchange.worker().telemetry.fell_back();
-            exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
-            exchange.canary.take();
+            fall_back(exchange);
         }
-        let answered = match retry {
-            // Boxed: not every request carries it along.
-            Some((policy, budget)) => {
-                Box::pin(again::attempts(exchange, outbound, backend, timeouts, policy, budget)).await
+        for pool in exchange.snapshot.backend(backend).endpoints() {
+            match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
+                Err(Failed::Unreachable(error)) => unreachable = error,
+                Err(Failed::Final(error)) => return Err(error),
+                Ok(answered) => return Ok(answered),
             }
-            None => endpoints(exchange, outbound, backend, timeouts, None).await,
-        };
-        match answered {
-            Err(Failed::Unreachable(error)) => unreachable = error,
-            Err(Failed::Final(error)) => return Err(error),
-            Ok(answered) => return Ok(answered),
         }
     }
     Err(unreachable)
 }
 
-/// Every endpoint of a backend, until one takes the request; the one to avoid comes last.
-async fn endpoints(
-    exchange: &Rc<Exchange>,
-    outbound: &mut Outbound,
-    backend: BackendId,
-    timeouts: &Timeouts,
-    avoid: Option<SocketAddr>,
-) -> Result<Answered, Failed> {
-    let mut unreachable = ProxyError::ConnectFailed;
-    let all = exchange.snapshot.backend(backend).endpoints();
-    let (others, avoided) = (all.clone(), all);
-    let others = others.filter(|pool| Some(pool.endpoint()) != avoid);
-    for pool in others.chain(avoided.filter(|pool| Some(pool.endpoint()) == avoid)) {
-        match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
-            Err(Failed::Unreachable(error)) => unreachable = error,
-            answered => return answered,
-        }
-    }
-    Err(Failed::Unreachable(unreachable))
+/// Books that stable is asked instead.
+fn fall_back(exchange: &Exchange) {
+    exchange.worker().telemetry.fell_back();
+    exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
+    exchange.canary.take();
 }
