@@ -8,10 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-
 use crate::routes::HostPattern;
-use crate::snapshot::{AssignRule, Drain, Exposure, Fallback, Listener, RequestMatch, Telemetry, Timeouts};
+use crate::snapshot::{AssignRule, Drain, Exposure, Fallback, Listener, RequestMatch, Retry, Telemetry, Timeouts};
 
 /// How long a rollout may take unless it says so.
 pub const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -58,7 +56,7 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Most that the percent rules of all its rollouts together may take.
     pub max_exposure: Exposure,
-    /// Not in force yet.
+    /// When a request is sent again; `None`: only what its backend cannot have acted on.
     pub retry: Option<Retry>,
     /// Not in force yet.
     pub hedge: Option<Hedge>,
@@ -71,32 +69,6 @@ pub struct Route {
     pub host: HostPattern,
     /// Begins with `/`.
     pub path_prefix: String,
-}
-
-/// When a request is sent again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// Tries, the first included; at least 2.
-    pub attempts: u32,
-    /// Retries as a share of requests.
-    pub budget: f64,
-    /// What is retried.
-    pub on: Vec<RetryOn>,
-    /// Methods that are retried.
-    pub methods: Vec<Method>,
-}
-
-/// What is retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryOn {
-    /// No connection.
-    ConnectFailure,
-    /// An HTTP/2 stream that the backend did not begin to process.
-    RefusedStream,
-    /// A connection that ended before the response's head.
-    Reset,
-    /// A status from 500 to 599.
-    Status(StatusCode),
 }
 
 /// When a slow request is sent a second time.

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use crate::routes::RouteTable;
@@ -136,6 +136,8 @@ pub struct Service {
     pub fallback: Fallback,
     /// Bounds on a request's time.
     pub timeouts: Timeouts,
+    /// When a request is sent again; `None`: only what its backend cannot have acted on.
+    pub retry: Option<Arc<Retry>>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
 }
@@ -147,6 +149,36 @@ pub enum Fallback {
     Stable,
     /// 503.
     Fail,
+}
+
+/// When a request is sent again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Tries of one request, the first included; at least 2.
+    pub attempts: u32,
+    /// Retries as a share of requests, above 0 and at most 1.
+    pub budget: f64,
+    /// What is retried.
+    pub on: Vec<RetryOn>,
+    /// Methods that are retried although a backend may have acted on the request.
+    pub methods: Vec<Method>,
+    /// The longest pause before the first retry; it doubles with each further one,
+    pub backoff: Duration,
+    /// up to this.
+    pub backoff_max: Duration,
+}
+
+/// What is retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No endpoint takes a connection.
+    ConnectFailure,
+    /// An HTTP/2 stream that the backend did not begin to process.
+    RefusedStream,
+    /// A connection that ended before the response's head.
+    Reset,
+    /// A status from 500 to 599.
+    Status(StatusCode),
 }
 
 /// Bounds on a request's time.

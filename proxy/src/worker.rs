@@ -4,6 +4,7 @@
 //! by one writer and read at a scrape (counters).
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use patchgate_config::publish::CachedReader;
-use patchgate_config::snapshot::{BackendId, Snapshot};
+use patchgate_config::snapshot::{BackendId, Retry, ServiceId, Snapshot};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::deadline::Deadlines;
+use crate::forward::retry::Budget;
 use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
 use crate::rollout::Track;
@@ -69,9 +71,14 @@ pub(crate) struct WorkerSnapshot {
     pub(crate) config: Arc<Snapshot>,
     pub(crate) thresholds: Thresholds,
     backends: Vec<BackendState>,
+    /// Of the services that have a policy of retries.
+    budgets: Budgets,
     /// What spans have in common.
     pub(crate) blocks: Blocks,
 }
+
+/// Budgets of retries by service; they stay over all snapshots, so that a change gives nobody more.
+type Budgets = HashMap<Arc<str>, Rc<Budget>>;
 
 /// A backend as one worker uses it.
 #[derive(Debug)]
@@ -103,7 +110,7 @@ where
 impl Worker {
     pub(crate) fn new(mut reader: CachedReader, telemetry: WorkerTelemetry, panics: Arc<PanicPool>) -> Rc<Self> {
         let (upstreams, canaries) = (Upstreams::default(), Canaries::default());
-        let snapshot = WorkerSnapshot::new(Arc::clone(reader.load()), &upstreams, &canaries, &telemetry);
+        let snapshot = WorkerSnapshot::new(Arc::clone(reader.load()), &upstreams, &canaries, &telemetry, None);
         telemetry.serves(snapshot.config.revision);
         Rc::new(Self {
             reader: RefCell::new(reader),
@@ -127,7 +134,9 @@ impl Worker {
         let latest = reader.load();
         let mut current = self.snapshot.borrow_mut();
         if !Arc::ptr_eq(latest, &current.config) {
-            let next = WorkerSnapshot::new(Arc::clone(latest), &self.upstreams, &self.canaries, &self.telemetry);
+            let (latest, before) = (Arc::clone(latest), Some(&current.budgets));
+            let next = WorkerSnapshot::new(latest, &self.upstreams, &self.canaries, &self.telemetry, before);
+            let latest = reader.load();
             *current = Rc::new(next);
             self.upstreams.reconcile(latest);
             self.canaries.tidy();
@@ -244,7 +253,13 @@ impl Worker {
 // === impl WorkerSnapshot ===
 
 impl WorkerSnapshot {
-    fn new(config: Arc<Snapshot>, upstreams: &Upstreams, canaries: &Canaries, telemetry: &WorkerTelemetry) -> Self {
+    fn new(
+        config: Arc<Snapshot>,
+        upstreams: &Upstreams,
+        canaries: &Canaries,
+        telemetry: &WorkerTelemetry,
+        before: Option<&Budgets>,
+    ) -> Self {
         let mut backends: Vec<BackendState> = config
             .backends
             .iter()
@@ -259,7 +274,10 @@ impl WorkerSnapshot {
         for rollout in &config.rollouts {
             backends[rollout.backend.0 as usize].canary = Some(canaries.of(&rollout.name, telemetry));
         }
-        Self { thresholds: Thresholds::of(&config.telemetry), blocks: Blocks::new(&config), config, backends }
+        let retrying = config.services.iter().filter(|service| service.retry.is_some());
+        let budget = |name: &Arc<str>| before.and_then(|before| before.get(name)).cloned().unwrap_or_default();
+        let budgets = retrying.map(|service| (Arc::clone(&service.name), budget(&service.name))).collect();
+        Self { thresholds: Thresholds::of(&config.telemetry), blocks: Blocks::new(&config), config, backends, budgets }
     }
 
     /// The mark of a hot-fix backend as `tracestate` of its responses; `None` for a stable one.
@@ -271,6 +289,13 @@ impl WorkerSnapshot {
             HeaderValue::from_str(&text).ok()
         });
         value.clone()
+    }
+
+    /// A service's policy of retries, and its budget.
+    pub(crate) fn retry(&self, service: ServiceId) -> Option<(&Retry, &Budget)> {
+        let service = self.config.service(service);
+        let policy = service.retry.as_deref()?;
+        Some((policy, self.budgets.get(&service.name)?))
     }
 
     pub(crate) fn backend(&self, id: BackendId) -> &BackendState {
@@ -299,7 +324,7 @@ impl BackendState {
     }
 
     /// Its endpoints' pools, each once, beginning with the one whose turn it is.
-    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Rc<Pool>> {
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Rc<Pool>> + Clone {
         let first = self.next.get();
         self.next.set(first.wrapping_add(1));
         let count = self.pools.len();

@@ -63,6 +63,7 @@ impl<'m> Compiler<'m> {
             stable: BackendId(id),
             fallback: service.fallback,
             timeouts: service.timeouts,
+            retry: service.retry.clone().map(Arc::new),
             rollouts: Vec::new(),
         });
         let backends = model.services.iter().zip(0..).map(|(service, id)| Backend {

@@ -26,7 +26,7 @@ pub(crate) struct Service {
     /// Most of this service's requests that percent rules of all its rollouts together may give to patches.
     #[schemars(extend("default" = "100%"))]
     pub(crate) max_exposure: Option<Percent>,
-    /// When a request is sent again. Accepted, but without effect in this version.
+    /// When a request is sent again. Absent: only what its backend cannot have acted on.
     pub(crate) retry: Option<Retry>,
     /// When a slow request is sent a second time. Accepted, but without effect in this version.
     pub(crate) hedge: Option<Hedge>,
@@ -102,6 +102,20 @@ pub(crate) struct Retry {
     /// Methods that are retried.
     #[schemars(extend("default" = ["GET", "HEAD", "OPTIONS", "TRACE"]))]
     pub(crate) methods: Option<Vec<String>>,
+    /// Pauses before retries.
+    pub(crate) backoff: Option<Backoff>,
+}
+
+/// Pauses before retries: each a random part of a time that doubles from retry to retry.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backoff {
+    /// That time before the first retry.
+    #[schemars(extend("default" = "25ms"))]
+    pub(crate) base: Option<Duration>,
+    /// The most that it grows to.
+    #[schemars(extend("default" = "250ms"))]
+    pub(crate) max: Option<Duration>,
 }
 
 /// When a slow request is sent a second time.

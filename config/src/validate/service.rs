@@ -1,16 +1,22 @@
 //! `services`.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
 use super::names::unique;
 use super::values::{each, endpoints, host, name, non_zero, not_empty, path_prefix, required, seconds, text};
-use crate::model::{Hedge, Retry, RetryOn, Route, Service};
+use crate::model::{Hedge, Route, Service};
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::routes::HostPattern;
 use crate::rules;
-use crate::snapshot::{Exposure, Fallback, Timeouts};
+use crate::snapshot::{Exposure, Fallback, Retry, RetryOn, Timeouts};
+
+/// Pause before the first retry, and the most that it grows to.
+const BACKOFF: Duration = Duration::from_millis(25);
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
 
 /// Most tries of one request.
 const MAX_ATTEMPTS: u32 = 10;
@@ -109,7 +115,18 @@ fn retry(raw: &raw::Retry, at: &Path<'_>, problems: &mut Problems) -> Option<Ret
             .and_then(|list| each(list, &at.key("methods"), problems, method)),
         None => Some(vec![Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE]),
     };
-    Some(Retry { attempts: attempts?, budget: budget?, on: on?, methods: methods? })
+    let (nothing, at) = (raw::Backoff::default(), at.key("backoff"));
+    let raw = raw.backoff.as_ref().unwrap_or(&nothing);
+    let base = non_zero(raw.base, BACKOFF, &at.key("base"), problems);
+    let max = non_zero(raw.max, BACKOFF_MAX.max(base.unwrap_or(BACKOFF)), &at.key("max"), problems);
+    if let (Some(base), Some(max)) = (base, max)
+        && max < base
+    {
+        let help = "write a `max` that is at least `base`";
+        problems.at(&rules::OUT_OF_RANGE, &at.key("max"), "the pause would be longer than its most", help);
+        return None;
+    }
+    Some(Retry { attempts: attempts?, budget: budget?, on: on?, methods: methods?, backoff: base?, backoff_max: max? })
 }
 
 fn retry_on(raw: &String, at: &Path<'_>, problems: &mut Problems) -> Option<RetryOn> {

@@ -72,7 +72,8 @@ pub(super) async fn on_endpoint(
             Err(SendError::Upload) => ProxyError::BodyBroken,
         };
         end(exchange, attempt, End::Failed, Some(error.code()));
-        if error != ProxyError::UpstreamReset || !outbound.repeat(&exchange.facts.borrow().method) {
+        let may_repeat = lease.reused || !outbound.policy_has_resets;
+        if error != ProxyError::UpstreamReset || !may_repeat || !outbound.repeat(&exchange.facts.borrow().method) {
             return Err(Failed::Final(error));
         }
     }
@@ -131,6 +132,22 @@ fn end(exchange: &Exchange, attempt: u8, how: End, error: Option<&'static str>) 
     let mut facts = exchange.facts.borrow_mut();
     facts.attempts.end(attempt, how);
     facts.sent[usize::from(attempt)].error = error;
+}
+
+impl Answered {
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+/// Gives up an attempt for its answer's status: another follows. Its connection is closed, as its body was not read.
+pub(super) fn discard(exchange: &Exchange, answered: Answered) {
+    let mut facts = exchange.facts.borrow_mut();
+    facts.attempts.end(answered.attempt, End::Failed);
+    let sent = &mut facts.sent[usize::from(answered.attempt)];
+    sent.headers_at = Some(Instant::now());
+    sent.status = Some(answered.status);
+    sent.error = Some("retried_status");
 }
 
 /// Makes a response head the response of its request.

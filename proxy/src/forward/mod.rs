@@ -3,12 +3,15 @@
 //! The one orchestrator: it holds the guard and the body, so it alone can say which attempt may follow which. An
 //! attempt follows another only when the backend cannot have acted on the first: the connection failed, the request
 //! was not sent, or (for an idempotent request without a body) the connection died or was cut off before a response.
+//! What else is sent again is the service's policy to say ([`retry`]), within its budget.
 
+mod again;
 mod attempt;
 mod head;
 pub(crate) mod headers;
 pub(crate) mod hop;
 mod outbound;
+pub(crate) mod retry;
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -115,12 +118,14 @@ async fn attempts(
     backends: [Option<BackendId>; 2],
     timeouts: &Timeouts,
 ) -> Result<Answered, ProxyError> {
+    if let Some(retry) = exchange.snapshot.retry(outbound.service) {
+        // Boxed: not every request carries it along.
+        return Box::pin(again::attempts(exchange, outbound, backends, timeouts, retry)).await;
+    }
     let mut unreachable = ProxyError::ConnectFailed;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {
         if turn > 0 {
-            exchange.worker().telemetry.fell_back();
-            exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
-            exchange.canary.take();
+            fall_back(exchange);
         }
         for pool in exchange.snapshot.backend(backend).endpoints() {
             match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
@@ -131,4 +136,11 @@ async fn attempts(
         }
     }
     Err(unreachable)
+}
+
+/// Books that stable is asked instead.
+fn fall_back(exchange: &Exchange) {
+    exchange.worker().telemetry.fell_back();
+    exchange.facts.borrow_mut().attempts.cause_of_last(Cause::Fallback);
+    exchange.canary.take();
 }

@@ -1,6 +1,7 @@
 //! A request as backends get it: rewritten once, written as often as attempts need it.
 
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
+use patchgate_config::snapshot::{Retry, RetryOn, ServiceId};
 
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
@@ -18,6 +19,9 @@ use crate::worker::Worker;
 pub(super) struct Outbound {
     head: Head,
     pub(super) outgoing: Outgoing,
+    pub(super) service: ServiceId,
+    /// A connection that dies on its first request is the policy's to judge: that a kept one is stale is not.
+    pub(super) policy_has_resets: bool,
     repeated: bool,
 }
 
@@ -48,7 +52,23 @@ impl Outbound {
         }
         drop(facts);
         let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing };
-        Self { head, outgoing: Outgoing::new(body, framing), repeated: false }
+        let outgoing = Outgoing::new(body, framing);
+        Self { head, outgoing, service: stage.service, policy_has_resets: false, repeated: false }
+    }
+
+    /// Resets are retried by a policy, within its budget, and not besides.
+    pub(super) fn leave_resets_to_policy(&mut self, policy: &Retry) {
+        self.policy_has_resets = policy.on.contains(&RetryOn::Reset);
+    }
+
+    /// Whether the request has this field.
+    pub(super) fn has(&self, name: &HeaderName) -> bool {
+        self.head.headers.contains_key(name)
+    }
+
+    /// Whether it has a body, of which nothing is kept.
+    pub(super) fn has_body(&self) -> bool {
+        self.head.framing != Framing::None
     }
 
     /// Begins an attempt with its own parent id.

@@ -259,6 +259,14 @@ impl WorkerTelemetry {
         self.counters.add(Count::Fallbacks);
     }
 
+    pub(crate) fn retried(&self, failure: &str) {
+        self.counters.add_as(Count::Retries, failure);
+    }
+
+    pub(crate) fn retry_refused(&self, reason: &str) {
+        self.counters.add_as(Count::RetriesRefused, reason);
+    }
+
     pub(crate) fn panicked(&self) {
         self.counters.add(Count::Panics);
     }

@@ -11,6 +11,7 @@ mod headers;
 mod http1;
 mod limits;
 mod listeners;
+mod policy;
 mod recent;
 mod retry;
 mod spans;

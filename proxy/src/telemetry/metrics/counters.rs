@@ -64,6 +64,10 @@ families! {
         Some("result"), &["honoured", "over_rate", "malformed"];
     Fallbacks: "patchgate_fallbacks", "Requests sent to stable because their hot-fix backend could not be reached.",
         None, NONE;
+    Retries: "patchgate_retries", "Requests sent again by their service's policy, by what had failed.",
+        Some("failure"), &["connect_failure", "reset", "status"];
+    RetriesRefused: "patchgate_retries_refused", "Requests that the policy would send again and may not, by reason.",
+        Some("reason"), &["attempts", "method", "body", "budget"];
     Withdrawn: "patchgate_withdrawn", "Canary requests in flight that a withdrawal ended, by how.",
         Some("outcome"), &["answered", "fallback", "broken"];
     Panics: "patchgate_panics", "Panics in requests' tasks.", None, NONE;

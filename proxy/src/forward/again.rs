@@ -1,0 +1,116 @@
+//! The attempts of a request whose service has a policy of retries.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::HeaderName;
+use patchgate_config::snapshot::{BackendId, Retry, Timeouts};
+use tokio::time::{Instant, sleep};
+
+use super::attempt::{self, Answered, Failed};
+use super::fall_back;
+use super::outbound::Outbound;
+use super::retry::{Asked, Budget, Failure, Refusal, allows, pause};
+use crate::error::ProxyError;
+use crate::exchange::Exchange;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// As without a policy, and each backend's part again for as long as the policy says.
+pub(super) async fn attempts(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backends: [Option<BackendId>; 2],
+    timeouts: &Timeouts,
+    retry: (&Retry, &Budget),
+) -> Result<Answered, ProxyError> {
+    let (policy, budget) = retry;
+    budget.deposit(policy.budget);
+    outbound.leave_resets_to_policy(policy);
+    let mut unreachable = ProxyError::ConnectFailed;
+    for (turn, backend) in backends.into_iter().flatten().enumerate() {
+        if turn > 0 {
+            fall_back(exchange);
+        }
+        match on_backend(exchange, outbound, backend, timeouts, retry).await {
+            Err(Failed::Unreachable(error)) => unreachable = error,
+            Err(Failed::Final(error)) => return Err(error),
+            Ok(answered) => return Ok(answered),
+        }
+    }
+    Err(unreachable)
+}
+
+/// One backend's endpoints, each time another one first, until there is an answer that the policy does not refuse, or
+/// no further attempt is due. Then the last outcome is the answer, whatever it is.
+async fn on_backend(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backend: BackendId,
+    timeouts: &Timeouts,
+    (policy, budget): (&Retry, &Budget),
+) -> Result<Answered, Failed> {
+    let (mut tried, mut failed) = (0, None);
+    loop {
+        let outcome = endpoints(exchange, outbound, backend, timeouts, failed).await;
+        tried += 1;
+        let failure = match &outcome {
+            Ok(answered) => Failure::Status(answered.status()),
+            Err(Failed::Unreachable(_)) => Failure::Connect,
+            Err(Failed::Final(ProxyError::UpstreamReset)) => Failure::Reset,
+            Err(Failed::Final(_)) => return outcome,
+        };
+        match permission(exchange, outbound, policy, budget, failure, tried) {
+            None => return outcome,
+            Some(Err(refusal)) => {
+                exchange.worker().telemetry.retry_refused(refusal.as_str());
+                return outcome;
+            }
+            Some(Ok(())) => exchange.worker().telemetry.retried(failure.as_str()),
+        }
+        if let Ok(answered) = outcome {
+            attempt::discard(exchange, answered);
+        }
+        failed = exchange.facts.borrow().sent.last().map(|sent| sent.endpoint);
+        exchange.deadline.set(exchange.total_at.get());
+        sleep(pause(policy, tried, exchange.worker().random())).await;
+    }
+}
+
+/// Every endpoint of a backend, until one takes the request; the one that failed comes last.
+async fn endpoints(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backend: BackendId,
+    timeouts: &Timeouts,
+    failed: Option<SocketAddr>,
+) -> Result<Answered, Failed> {
+    let mut unreachable = ProxyError::ConnectFailed;
+    let all = exchange.snapshot.backend(backend).endpoints();
+    let others = all.clone().filter(|pool| Some(pool.endpoint()) != failed);
+    for pool in others.chain(all.filter(|pool| Some(pool.endpoint()) == failed)) {
+        match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
+            Err(Failed::Unreachable(error)) => unreachable = error,
+            answered => return answered,
+        }
+    }
+    Err(Failed::Unreachable(unreachable))
+}
+
+fn permission(
+    exchange: &Exchange,
+    outbound: &Outbound,
+    policy: &Retry,
+    budget: &Budget,
+    failure: Failure,
+    tried: u32,
+) -> Option<Result<(), Refusal>> {
+    let facts = exchange.facts.borrow();
+    let keyed = outbound.has(&IDEMPOTENCY_KEY);
+    let asked = Asked { method: &facts.method, keyed, body: outbound.has_body() };
+    let allowed = allows(policy, failure, tried, asked)?;
+    Some(allowed.and_then(|()| match budget.withdraw(Instant::now()) {
+        true => Ok(()),
+        false => Err(Refusal::Budget),
+    }))
+}
