@@ -7,6 +7,7 @@ pub mod access;
 mod blocks;
 pub mod channel;
 mod clock;
+mod counting;
 pub mod decide;
 mod exporter;
 #[cfg(feature = "otlp-grpc")]
@@ -31,7 +32,6 @@ use crate::commit::Contender;
 use crate::commit::ledger::{Cause, End};
 use crate::exchange::{Exchange, Facts, Finish};
 use crate::rollout::Track;
-use crate::trust::{Invalid, MarkResult, Rejected};
 use access::AccessLog;
 pub(crate) use blocks::Blocks;
 use channel::{Channel, ChannelCounts, Chunk, Sender};
@@ -221,26 +221,6 @@ impl WorkerTelemetry {
         self.pending.flush(Channel::Canary);
     }
 
-    pub(crate) fn bad_request(&self, reason: &str) {
-        self.counters.add_as(Count::BadRequests, reason);
-    }
-
-    pub(crate) fn mark(&self, result: &MarkResult<'_>) {
-        self.counters.add_as(Count::Marks, result.as_str());
-    }
-
-    pub(crate) fn tracestate_rejected(&self, reason: Rejected) {
-        self.counters.add_as(Count::TracestateRejected, reason.as_str());
-    }
-
-    pub(crate) fn traceparent_invalid(&self, reason: Invalid) {
-        self.counters.add_as(Count::TraceparentInvalid, reason.as_str());
-    }
-
-    pub(crate) fn response_mark(&self, result: &str) {
-        self.counters.add_as(Count::ResponseMarks, result);
-    }
-
     /// The counts of a rollout's canary requests, and this worker's index in them.
     pub(crate) fn canary(&self, rollout: &str) -> (Arc<CanaryCounts>, usize) {
         (self.metrics.canary_counts(rollout), self.index)
@@ -249,42 +229,6 @@ impl WorkerTelemetry {
     /// This worker serves from a snapshot of this revision from now on.
     pub(crate) fn serves(&self, revision: u64) {
         self.metrics.serves(self.index, revision);
-    }
-
-    pub(crate) fn withdrawn(&self, outcome: &str) {
-        self.counters.add_as(Count::Withdrawn, outcome);
-    }
-
-    pub(crate) fn fell_back(&self) {
-        self.counters.add(Count::Fallbacks);
-    }
-
-    pub(crate) fn retried(&self, failure: &str) {
-        self.counters.add_as(Count::Retries, failure);
-    }
-
-    pub(crate) fn retry_refused(&self, reason: &str) {
-        self.counters.add_as(Count::RetriesRefused, reason);
-    }
-
-    pub(crate) fn panicked(&self) {
-        self.counters.add(Count::Panics);
-    }
-
-    pub(crate) fn connection_opened(&self) {
-        self.counters.add(Count::ConnectionsOpened);
-    }
-
-    pub(crate) fn connection_closed(&self) {
-        self.counters.add(Count::ConnectionsClosed);
-    }
-
-    pub(crate) fn connection_refused(&self) {
-        self.counters.add(Count::ConnectionsRefused);
-    }
-
-    pub(crate) fn accept_failed(&self) {
-        self.counters.add(Count::AcceptErrors);
     }
 
     /// Counts an answer when it is committed; its request's end is counted by [`finish`](Self::finish).
