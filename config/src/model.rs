@@ -58,6 +58,8 @@ pub struct Service {
     pub max_exposure: Exposure,
     /// When a request is sent again; `None`: only what its backend cannot have acted on.
     pub retry: Option<Retry>,
+    /// Protocols that a client may switch to, by token in lower case.
+    pub upgrades: Vec<String>,
     /// Not in force yet.
     pub hedge: Option<Hedge>,
 }

@@ -138,6 +138,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// When a request is sent again; `None`: only what its backend cannot have acted on.
     pub retry: Option<Arc<Retry>>,
+    /// Protocols that a client may switch to, by token in lower case.
+    pub upgrades: Vec<http::HeaderValue>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
 }

@@ -81,6 +81,7 @@ fn a_service_is_as_it_is_written() {
         backoff_max: Duration::from_secs(1),
     };
     assert_eq!(service.retry, Some(retry));
+    assert_eq!(service.upgrades, ["websocket", "example/1"]);
     assert_eq!(service.hedge, Some(Hedge { after: Some(Duration::from_millis(50)), budget: 0.1 }));
 }
 

@@ -14,11 +14,12 @@ use patchgate_config::snapshot::BackendId;
 use tokio::time::Instant;
 
 use crate::capture::capture;
-use crate::connection::{RequestBody, RequestBodyError};
+use crate::connection::{RequestBody, RequestBodyError, Upload};
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
 use crate::h1::Decoder;
+use crate::tunnel::Tunnel;
 use crate::upstream::{Lease, Outgoing, ReadError};
 
 /// Why a body broke off. The stream is reset or the connection closed for it, so that what was sent never looks
@@ -35,6 +36,9 @@ pub(crate) enum BodyError {
     #[error("the body took too long")]
     TimedOut,
 }
+
+/// In place of a bound on the whole: further away than any process lives.
+const UNBOUNDED: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A request's body on its way to a backend.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ struct Download {
     moved: bool,
     /// Its place among the streams that are watched, on HTTP/2.
     stream: Option<usize>,
+    /// The other direction, where both are a tunnel.
+    tunnel: Option<Tunnel>,
 }
 
 /// What a backend answered with, behind the head.
@@ -206,7 +212,8 @@ impl ResponseBody {
     ) -> Self {
         let Answer { lease, decoder, keep_alive, outgoing, backend, .. } = answer;
         *exchange.download.lease.borrow_mut() = Some(lease);
-        let download = Download { decoder, outgoing, keep_alive, backend, idle, moved: false, stream: None };
+        let download =
+            Download { decoder, outgoing, keep_alive, backend, idle, moved: false, stream: None, tunnel: None };
         let mut this = Self { source: Source::Upstream(download), relayed, exchange: Some(Rc::clone(&exchange)) };
         if this.source_ended() {
             this.finish(Finish::Complete);
@@ -217,6 +224,26 @@ impl ResponseBody {
             && exchange.facts.borrow().version == Version::HTTP_2
         {
             download.stream = Some(exchange.connection.streams.enter(&exchange));
+        }
+        this
+    }
+
+    /// Both directions of a connection that is no longer HTTP. `idle` bounds the time in which neither moves; there is
+    /// no other bound.
+    pub(crate) fn tunnel(
+        mut answer: Answer,
+        relayed: Relayed,
+        now: Instant,
+        idle: Duration,
+        exchange: Rc<Exchange>,
+        upload: Upload,
+    ) -> Self {
+        exchange.total_at.set(now + UNBOUNDED);
+        answer.decoder = Decoder::ToClose;
+        answer.keep_alive = false;
+        let mut this = Self::upstream(answer, relayed, now, idle, Rc::clone(&exchange));
+        if let Source::Upstream(download) = &mut this.source {
+            download.tunnel = Some(Tunnel::begin(&exchange, upload));
         }
         this
     }
@@ -257,7 +284,10 @@ impl ResponseBody {
         let mut lease = exchange.download.lease.borrow_mut();
         // Taken by whoever gave up on the client.
         let Some(lease) = &mut *lease else { return Poll::Ready(Some(Err(BodyError::TimedOut))) };
-        if exchange.deadline.has_passed() && Instant::now() >= exchange.total_at.get() {
+        let is_tunnel = download.tunnel.is_some();
+        if exchange.deadline.has_passed()
+            && (Instant::now() >= exchange.total_at.get() || is_tunnel && exchange.worker().is_drain_over())
+        {
             return Poll::Ready(Some(Err(BodyError::TimedOut)));
         }
         if let Some(outgoing) = &mut download.outgoing {
@@ -268,6 +298,9 @@ impl ResponseBody {
             Poll::Ready(Some(Ok(mut frame))) => {
                 download.moved = true;
                 exchange.download.pieces.set(exchange.download.pieces.get() + 1);
+                if let (true, Some(data)) = (is_tunnel, frame.data_ref()) {
+                    exchange.worker().telemetry.tunnelled("downstream", data.len());
+                }
                 if let Some(trailers) = frame.trailers_mut() {
                     capture(exchange, trailers, download.backend);
                     strip_trailers(trailers);
@@ -280,7 +313,9 @@ impl ResponseBody {
                 exchange.download.waits_for_backend.set(true);
                 ready!(exchange.deadline.poll_passed(cx));
                 let now = Instant::now();
-                if std::mem::take(&mut download.moved) && now < exchange.total_at.get() {
+                let moved = std::mem::take(&mut download.moved) | exchange.upload.tunnelled.take();
+                let is_over = is_tunnel && exchange.worker().is_drain_over();
+                if moved && !is_over && now < exchange.total_at.get() {
                     // Something moved since the deadline was set: another pause begins.
                     exchange.deadline.set((now + download.idle).min(exchange.total_at.get()));
                     return exchange.deadline.poll_passed(cx).map(|()| Some(Err(BodyError::TimedOut)));

@@ -49,6 +49,8 @@ pub(crate) struct Upload {
     pub(crate) pending: Cell<bool>,
     /// The client's side failed or stalled.
     pub(crate) broken: Cell<bool>,
+    /// Bytes of a tunnel went upstream since somebody looked.
+    pub(crate) tunnelled: Cell<bool>,
 }
 
 /// How a backend's response body stands.

@@ -33,6 +33,7 @@ mod names;
 pub mod panics;
 mod respond;
 mod step;
+mod tunnel;
 mod worker;
 
 // 1 listener

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::model::Model;
 use crate::rollout_table::{RolloutTable, Row};
 use crate::routes::RouteTable;
@@ -64,6 +66,7 @@ impl<'m> Compiler<'m> {
             fallback: service.fallback,
             timeouts: service.timeouts,
             retry: service.retry.clone().map(Arc::new),
+            upgrades: service.upgrades.iter().filter_map(|token| HeaderValue::from_str(token).ok()).collect(),
             rollouts: Vec::new(),
         });
         let backends = model.services.iter().zip(0..).map(|(service, id)| Backend {

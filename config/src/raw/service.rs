@@ -28,6 +28,9 @@ pub(crate) struct Service {
     pub(crate) max_exposure: Option<Percent>,
     /// When a request is sent again. Absent: only what its backend cannot have acted on.
     pub(crate) retry: Option<Retry>,
+    /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
+    #[schemars(extend("default" = ["websocket"]))]
+    pub(crate) upgrades: Option<Vec<String>>,
     /// When a slow request is sent a second time. Accepted, but without effect in this version.
     pub(crate) hedge: Option<Hedge>,
 }

@@ -42,6 +42,10 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         .and_then(|raw| stable(raw, &at.key("stable"), problems));
     let timeouts = timeouts(raw.timeouts.as_ref(), &at.key("timeouts"), problems);
     let retry = raw.retry.as_ref().map(|raw| retry(raw, &at.key("retry"), problems));
+    let upgrades = match &raw.upgrades {
+        Some(list) => each(list, &at.key("upgrades"), problems, |token, at, problems| upgrade(token, at, problems)),
+        None => Some(vec!["websocket".to_owned()]),
+    };
     let hedge = raw.hedge.as_ref().map(|raw| hedge(raw, &at.key("hedge"), problems));
     let (version, endpoints) = stable?;
     Some(Service {
@@ -60,11 +64,29 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
             Some(retry) => Some(retry?),
             None => None,
         },
+        upgrades: upgrades?,
         hedge: match hedge {
             Some(hedge) => Some(hedge?),
             None => None,
         },
     })
+}
+
+/// A protocol that a tunnel can carry. One that is HTTP itself, or what HTTP runs on, would carry requests past all rules.
+fn upgrade(token: &str, at: &Path<'_>, problems: &mut Problems) -> Option<String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
+    let lower = token.to_ascii_lowercase();
+    if token.is_empty() || !token.bytes().all(legal) {
+        let message = format!("`{token}` is no upgrade token");
+        problems.at(&rules::INVALID_VALUE, at, message, "write a protocol's name, such as websocket");
+        return None;
+    }
+    if matches!(lower.split('/').next(), Some("h2c" | "h2" | "http" | "tls")) {
+        let message = format!("`{token}` would carry requests past routes, trust and rollouts");
+        problems.at(&rules::INVALID_VALUE, at, message, "leave it out; HTTP/2 is spoken without an upgrade");
+        return None;
+    }
+    Some(lower)
 }
 
 fn route(raw: &raw::Route, at: &Path<'_>, problems: &mut Problems) -> Option<Route> {

@@ -27,6 +27,8 @@ pub(crate) struct Inbound {
 pub(crate) enum RequestBody {
     /// There is none.
     None,
+    /// There is none; whoever switches protocols may go on to read what follows.
+    Upgrade(h1::Upload),
     /// Read off the connection by whoever polls it.
     Http1(h1::Upload),
     /// A stream's.
@@ -55,7 +57,7 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         match self.get_mut() {
-            Self::None => Poll::Ready(None),
+            Self::None | Self::Upgrade(_) => Poll::Ready(None),
             Self::Http1(body) => body.poll_frame(cx).map_err(Into::into),
             Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
@@ -63,7 +65,7 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::None => true,
+            Self::None | Self::Upgrade(_) => true,
             Self::Http1(body) => body.left() == Some(0),
             Self::Http2(body) => body.is_end_stream(),
         }
@@ -71,7 +73,7 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::None => SizeHint::with_exact(0),
+            Self::None | Self::Upgrade(_) => SizeHint::with_exact(0),
             Self::Http1(body) => body.left().map_or_else(SizeHint::new, SizeHint::with_exact),
             Self::Http2(body) => body.size_hint(),
         }

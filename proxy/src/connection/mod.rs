@@ -25,6 +25,7 @@ use crate::body::ResponseBody;
 use crate::listener::ListenerRef;
 use crate::respond::Unanswerable;
 use crate::worker::Worker;
+pub(crate) use h1::Upload;
 use h1::{Ended, HEAD_TIMEOUT};
 pub(crate) use incoming::{Inbound, RequestBody, RequestBodyError};
 pub(crate) use streams::Streams;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::headers::{Exposed, rewrite_response, write_response};
 use super::outbound::Outbound;
+use super::upgrade::Upgrade;
 use crate::body::{Answer, Relayed, ResponseBody};
 use crate::capture::capture;
 use crate::commit::ledger::End;
@@ -155,6 +156,7 @@ pub(super) fn commit(
     exchange: &Rc<Exchange>,
     answered: Answered,
     timeouts: &Timeouts,
+    upgrade: Option<Box<Upgrade>>,
 ) -> Result<Committed<ResponseBody>, ProxyError> {
     let now = Instant::now();
     let Answered { status, mut answer, attempt } = answered;
@@ -165,8 +167,9 @@ pub(super) fn commit(
         sent.headers_at = Some(now);
         sent.status = Some(status);
     }
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        // Nothing here forwards an upgrade, so none can have been asked for.
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    let upgrade = upgrade.filter(|upgrade| switches && upgrade.is_confirmed(&answer.lease.connection.lines));
+    if switches && upgrade.is_none() {
         end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamSwitched.code()));
         return Err(ProxyError::UpstreamSwitched);
     }
@@ -211,7 +214,15 @@ pub(super) fn commit(
     facts.served_by = Some(backend);
     facts.status = Some(status);
     drop(facts);
-    let mut response = Response::new(ResponseBody::upstream(answer, relayed, now, timeouts.idle, Rc::clone(exchange)));
+    let body = match upgrade {
+        None => ResponseBody::upstream(answer, relayed, now, timeouts.idle, Rc::clone(exchange)),
+        Some(upgrade) => {
+            let Upgrade { token, upload } = *upgrade;
+            headers.insert(http::header::UPGRADE, token);
+            ResponseBody::tunnel(answer, relayed, now, timeouts.idle, Rc::clone(exchange), upload)
+        }
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(exchange.answer(permit, response))

@@ -4,8 +4,9 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue};
 
 use super::headers::{Rewritten, Values, origin_form};
+use super::upgrade::Upgrade;
 use crate::exchange::Exchange;
-use crate::h1::Framing;
+use crate::h1::{Framing, write_line};
 use crate::trust::TraceParent;
 use crate::upstream::write_framing;
 
@@ -15,6 +16,8 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
     pub(super) rewritten: Rewritten,
     pub(super) framing: Framing,
+    /// The protocol that the client wants to switch to, if it may.
+    pub(super) upgrade: Option<Box<Upgrade>>,
 }
 
 impl Head {
@@ -36,6 +39,10 @@ impl Head {
         out.extend_from_slice(b"traceparent: ");
         out.extend_from_slice(&parent.encode());
         out.extend_from_slice(b"\r\n");
+        if let Some(upgrade) = &self.upgrade {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            write_line(out, b"upgrade", upgrade.token.as_bytes());
+        }
         write_framing(self.framing, &facts.method, out);
         out.extend_from_slice(b"\r\n");
     }

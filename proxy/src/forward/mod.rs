@@ -12,6 +12,7 @@ pub(crate) mod headers;
 pub(crate) mod hop;
 mod outbound;
 pub(crate) mod retry;
+mod upgrade;
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -44,7 +45,7 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
             // Boxed: rare, and as large as what every request carries along.
             answered = Box::pin(in_time(&exchange, &mut outbound, [Some(stable), None], &timeouts)).await;
         }
-        attempt::commit(&exchange, answered?, &timeouts)
+        attempt::commit(&exchange, answered?, &timeouts, outbound.take_upgrade())
     })
 }
 

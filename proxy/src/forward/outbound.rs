@@ -5,8 +5,10 @@ use patchgate_config::snapshot::{Retry, RetryOn, ServiceId};
 
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
+use super::upgrade::Upgrade;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
+use crate::connection::RequestBody;
 use crate::exchange::{Exchange, Facts};
 use crate::h1::Framing;
 use crate::names::Names;
@@ -29,6 +31,13 @@ impl Outbound {
     pub(super) fn new(call: Call<Decided>) -> Self {
         let Call { exchange, mut head, found, body, stage } = call;
         let connection = &exchange.connection;
+        let (upgrade, body) = match body {
+            RequestBody::Upgrade(upload) => {
+                let allowed = &exchange.snapshot.config.service(stage.service).upgrades;
+                (Upgrade::asked(&head, allowed, upload), RequestBody::None)
+            }
+            body => (None, body),
+        };
         let body = UploadBody::new(body, &exchange);
         let framing = framing_of(&body);
         let mut facts = exchange.facts.borrow_mut();
@@ -51,7 +60,7 @@ impl Outbound {
             };
         }
         drop(facts);
-        let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing };
+        let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing, upgrade };
         let outgoing = Outgoing::new(body, framing);
         Self { head, outgoing, service: stage.service, policy_has_resets: false, repeated: false }
     }
@@ -59,6 +68,11 @@ impl Outbound {
     /// Resets are retried by a policy, within its budget, and not besides.
     pub(super) fn leave_resets_to_policy(&mut self, policy: &Retry) {
         self.policy_has_resets = policy.on.contains(&RetryOn::Reset);
+    }
+
+    /// The protocol to switch to, if the backend does.
+    pub(super) fn take_upgrade(&mut self) -> Option<Box<Upgrade>> {
+        self.head.upgrade.take()
     }
 
     /// Whether the request has this field.

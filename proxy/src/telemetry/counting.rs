@@ -41,6 +41,14 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::RetriesRefused, reason);
     }
 
+    pub(crate) fn upgraded(&self) {
+        self.counters.add(Count::Upgrades);
+    }
+
+    pub(crate) fn tunnelled(&self, direction: &str, bytes: usize) {
+        self.counters.add_many_as(Count::TunnelBytes, direction, bytes as u64);
+    }
+
     pub(crate) fn panicked(&self) {
         self.counters.add(Count::Panics);
     }

@@ -24,6 +24,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use patchgate_config::snapshot::Telemetry as Config;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -242,7 +243,13 @@ impl WorkerTelemetry {
         let duration = now.duration_since(exchange.started);
         let facts = exchange.facts.borrow();
         self.count(exchange, &facts, finish);
-        let series = self.observe(exchange, &facts, finish, duration);
+        // How long people talk through a tunnel says nothing of how fast its backend is.
+        let answered = match facts.status {
+            Some(StatusCode::SWITCHING_PROTOCOLS) => facts.sent.last().and_then(|sent| sent.headers_at),
+            _ => None,
+        };
+        let answered_in = answered.map_or(duration, |at| at.duration_since(exchange.started));
+        let series = self.observe(exchange, &facts, finish, answered_in);
         self.recent.write(&Record::of(exchange, &facts, now));
         let Some(exported) = exported(&facts) else { return };
         let config = &exchange.snapshot.config.telemetry;
@@ -260,10 +267,10 @@ impl WorkerTelemetry {
         self.export(exchange, &facts, exported, &Ending { finish, at: now, duration, wall });
         if let Some(series) = series {
             let at = Duration::from_nanos(wall);
-            series.shard(self.index).note_exemplar(duration, at, || ExemplarOf {
+            series.shard(self.index).note_exemplar(answered_in, at, || ExemplarOf {
                 trace_id: facts.trace.id.get(),
                 span_id: facts.trace.span.get(),
-                value: duration.as_secs_f64(),
+                value: answered_in.as_secs_f64(),
                 at: SystemTime::UNIX_EPOCH + at,
             });
         }

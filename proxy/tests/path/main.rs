@@ -16,6 +16,7 @@ mod recent;
 mod retry;
 mod spans;
 mod trust;
+mod upgrades;
 mod withdraw;
 
 use std::net::SocketAddr;

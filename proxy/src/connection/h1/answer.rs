@@ -24,6 +24,8 @@ impl Plan {
     /// used again.
     pub(super) fn new(asked: Asked, head: &Parts, size: Option<u64>, open: bool) -> Self {
         let framing = match size {
+            // Only a tunnel has this status.
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Framing::ToClose,
             _ if asked.to_head || is_bodiless(head.status) => Framing::None,
             Some(size) => Framing::Length(size),
             None if asked.http_10 => Framing::ToClose,
@@ -84,6 +86,7 @@ pub(super) fn write(
         date(out);
     }
     match (plan.persistent, asked.http_10) {
+        _ if head.status == StatusCode::SWITCHING_PROTOCOLS => out.extend_from_slice(b"connection: upgrade\r\n"),
         (false, _) => out.extend_from_slice(b"connection: close\r\n"),
         (true, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
         (true, false) => {}

@@ -106,6 +106,11 @@ impl Inlet {
         (!self.inner.borrow().body.is_done()).then(|| Upload(Rc::clone(self)))
     }
 
+    /// All that comes behind a request without a body, for a tunnel.
+    pub(super) fn what_follows(self: &Rc<Self>) -> Upload {
+        Upload(Rc::clone(self))
+    }
+
     /// Whether somebody holds the present request's body.
     pub(super) fn is_held(self: &Rc<Self>) -> bool {
         Rc::strong_count(self) > 1
@@ -180,7 +185,12 @@ impl Inner {
                     return Poll::Ready(Some(Err(malformed.into())));
                 }
             }
-            if !matches!(ready!(wire.poll_fill(cx, &mut self.read)), Ok(1..)) {
+            let read = ready!(wire.poll_fill(cx, &mut self.read));
+            if matches!(read, Ok(0)) && self.body == Decoder::ToClose {
+                // The end of a tunnel; no request can follow, so that the body stays what it is.
+                return Poll::Ready(None);
+            }
+            if !matches!(read, Ok(1..)) {
                 self.broken = true;
                 return Poll::Ready(Some(Err(UploadError::Closed)));
             }
@@ -211,6 +221,13 @@ impl Upload {
             }
         }
         inner.poll_frame(cx, &self.0.wire)
+    }
+
+    /// From now on all that the client sends is read as it is: HTTP has ended here.
+    pub(crate) fn begin_tunnel(&self) {
+        let inner = &mut *self.0.inner.borrow_mut();
+        debug_assert!(inner.body.is_done(), "an upgrade behind an unread body");
+        inner.body = Decoder::ToClose;
     }
 
     /// Bytes that are left, if known.

@@ -31,6 +31,7 @@ use super::wire::Wire;
 use super::{Connection, Inbound, RequestBody};
 use crate::body::{Relayed, ResponseBody};
 use crate::h1::{Encoder, Framing, RelayError};
+use crate::names::Names;
 use crate::respond::Unanswerable;
 use answer::Plan;
 use head::{Asked, Bounds, Head, Refusal};
@@ -155,7 +156,11 @@ impl Run<'_> {
     {
         let traffic = &self.connection.traffic;
         traffic.requests.set(traffic.requests.get() + 1);
-        let body = self.inlet.upload().map_or(RequestBody::None, RequestBody::Http1);
+        let body = match self.inlet.upload() {
+            Some(upload) => RequestBody::Http1(upload),
+            None if head.found.has(Names::UPGRADE) => RequestBody::Upgrade(self.inlet.what_follows()),
+            None => RequestBody::None,
+        };
         stack.call(Inbound { head: head.parts, found: head.found, body, connection: Rc::clone(self.connection) })
     }
 

@@ -68,6 +68,9 @@ families! {
         Some("failure"), &["connect_failure", "reset", "status"];
     RetriesRefused: "patchgate_retries_refused", "Requests that the policy would send again and may not, by reason.",
         Some("reason"), &["attempts", "method", "body", "budget"];
+    Upgrades: "patchgate_upgrades", "Connections that became tunnels of another protocol.", None, NONE;
+    TunnelBytes: "patchgate_tunnel_bytes", "Bytes through tunnels, by direction.",
+        Some("direction"), &["upstream", "downstream"];
     Withdrawn: "patchgate_withdrawn", "Canary requests in flight that a withdrawal ended, by how.",
         Some("outcome"), &["answered", "fallback", "broken"];
     Panics: "patchgate_panics", "Panics in requests' tasks.", None, NONE;
@@ -107,6 +110,13 @@ impl Counters {
         if let Some(cell) = self.families[count as usize].0.get(nth) {
             bump(cell, 1);
         }
+    }
+
+    /// Adds to the label value `value`, or to the last if the family has none such.
+    pub fn add_many_as(&self, count: Count, value: &str, many: u64) {
+        let values = FAMILIES[count as usize].values;
+        let nth = values.iter().position(|known| *known == value).unwrap_or(values.len() - 1);
+        bump(&self.families[count as usize].0[nth], many);
     }
 
     /// Adds one to the label value `value`, or to the last if the family has none such.

@@ -1,12 +1,14 @@
 //! A connection to a backend: requests are written to it and responses read from it, one after the other.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Frame;
+use hyper::rt::Write;
 use tokio::net::TcpStream;
 
 use super::{Outgoing, ResponseHead, head};
@@ -111,6 +113,16 @@ impl Connection {
     /// Goes on writing a request whose response came early; an error shows when the response is read.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) {
         let _ = outgoing.poll_write(cx, &mut self.io);
+    }
+
+    /// Writes some of a tunnel's `pieces`; tells how many bytes.
+    pub(crate) fn poll_write_raw(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
+    }
+
+    /// Tells the backend that nothing more comes.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     /// The next piece of a response body; `None` at its end.
