@@ -65,6 +65,8 @@ pub struct Listener {
     pub baggage: bool,
     /// Whether rollout rules may mark requests here (an edge).
     pub assign: bool,
+    /// Peers whose connections begin with a header of the PROXY protocol; nobody else may connect then.
+    pub proxy_protocol: Option<Vec<IpNet>>,
     /// Bounds on what a client may ask for.
     pub limits: Limits,
     /// Which request and response headers patchgate itself writes here.

@@ -20,6 +20,8 @@ pub(crate) struct Listener {
     /// Whether this is an edge, where rollout rules may mark requests.
     #[schemars(extend("default" = false))]
     pub(crate) assign: Option<bool>,
+    /// Whose connections begin with a header of the PROXY protocol, which says for whom they are. Absent: nobody's.
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Bounds on what a client may ask for.
     pub(crate) limits: Option<Limits>,
     /// Which headers patchgate itself writes.
@@ -36,6 +38,15 @@ pub(crate) struct Trust {
     /// Headers in which a trusted peer may carry the mark.
     #[schemars(extend("default" = ["tracestate"]))]
     pub(crate) carriers: Option<Vec<Carrier>>,
+}
+
+/// Whose connections begin with a header of the PROXY protocol, version 1 or 2.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProxyProtocol {
+    /// Address ranges of load balancers in CIDR form. They must send the header; connections of all others are closed.
+    #[schemars(required, length(min = 1))]
+    pub(crate) from: Option<Vec<String>>,
 }
 
 /// A header that carries the mark.

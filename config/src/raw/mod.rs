@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use admin::{Admin, AdminLimits, Auth, Store};
-pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, Trust};
+pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, ProxyProtocol, Trust};
 pub(crate) use rollout::{
     Approval, AssignRule, Condition, ConsistencyGate, ErrorRateGate, Gates, LatencyGate, OnFail, OnWithdraw, Patch,
     PatchRef, PercentRule, RequestRule, Rollout, Stage,

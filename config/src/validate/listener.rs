@@ -33,6 +33,8 @@ fn listener(raw: &raw::Listener, at: &Path<'_>, problems: &mut Problems) -> Opti
     let address = required(&raw.address, at, "address", "write IP:PORT, such as 127.0.0.1:8080", problems)
         .and_then(|text| socket(text, &at.key("address"), problems));
     let trust = trust(raw.trust.as_ref(), &at.key("trust"), problems);
+    let proxy_protocol =
+        raw.proxy_protocol.as_ref().map(|raw| proxy_protocol(raw, &at.key("proxy_protocol"), problems));
     let limits = limits(raw.limits.as_ref(), &at.key("limits"), problems);
     let carriers = raw.trust.as_ref().and_then(|trust| trust.carriers.as_deref()).unwrap_or_default();
     Some(Arc::new(Listener {
@@ -41,6 +43,10 @@ fn listener(raw: &raw::Listener, at: &Path<'_>, problems: &mut Problems) -> Opti
         trust: trust?,
         baggage: carriers.contains(&raw::Carrier::Baggage),
         assign: raw.assign.unwrap_or(false),
+        proxy_protocol: match proxy_protocol {
+            Some(ranges) => Some(ranges?),
+            None => None,
+        },
         limits: limits?,
         headers: headers(raw.headers.as_ref()),
     }))
@@ -51,6 +57,13 @@ fn trust(raw: Option<&raw::Trust>, at: &Path<'_>, problems: &mut Problems) -> Op
         Some(ranges) => each(ranges, &at.key("addresses"), problems, |text, at, problems| range(text, at, problems)),
         None => Some(loopback().to_vec()),
     }
+}
+
+fn proxy_protocol(raw: &raw::ProxyProtocol, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<IpNet>> {
+    let help = "name the load balancers, such as `from: [10.0.0.0/8]`, or leave `proxy_protocol` out";
+    let ranges = required(&raw.from, at, "from", help, problems)?;
+    let ranges = not_empty(ranges, &at.key("from"), help, problems)?;
+    each(ranges, &at.key("from"), problems, |text, at, problems| range(text, at, problems))
 }
 
 fn loopback() -> [IpNet; 2] {

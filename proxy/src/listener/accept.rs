@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 
 use super::bind::refuse_new;
-use super::{ConnectionPermit, Connections, ListenerRef};
+use super::{ConnectionPermit, Connections, ListenerRef, proxy_header};
 use crate::body::ResponseBody;
 use crate::connection::{self, Inbound};
 use crate::respond::Unanswerable;
@@ -35,7 +35,7 @@ pub(crate) async fn accept<S>(
     S: Service<Inbound, Response = Response<ResponseBody>, Error = Unanswerable> + Clone + 'static,
     S::Future: 'static,
 {
-    let admit = |stream: TcpStream, peer: SocketAddr| {
+    let admit = |mut stream: TcpStream, peer: SocketAddr| {
         let limit = listener.with(|listener| listener.limits.connections);
         let Some(permit) = connections.enter(limit) else {
             worker.telemetry.connection_refused();
@@ -48,6 +48,12 @@ pub(crate) async fn accept<S>(
         tokio::task::spawn_local(async move {
             // Dropped however the task ends, a panic included.
             let _open = open;
+            let peer = match listener.with(|listener| listener.proxy_protocol.is_some()) {
+                false => Some(peer),
+                // Boxed: not every connection carries it along.
+                true => Box::pin(proxy_header::client(&worker, &listener, &mut stream, peer)).await,
+            };
+            let Some(peer) = peer else { return };
             connection::serve(worker, listener, stream, peer, stack).await;
         });
     };

@@ -2,6 +2,7 @@
 
 mod accept;
 mod bind;
+mod proxy_header;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -65,6 +65,10 @@ impl WorkerTelemetry {
         self.counters.add(Count::ConnectionsRefused);
     }
 
+    pub(crate) fn proxy_header(&self, result: &str) {
+        self.counters.add_as(Count::ProxyHeaders, result);
+    }
+
     pub(crate) fn accept_failed(&self) {
         self.counters.add(Count::AcceptErrors);
     }

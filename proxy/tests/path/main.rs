@@ -12,6 +12,7 @@ mod http1;
 mod limits;
 mod listeners;
 mod policy;
+mod proxy_protocol;
 mod recent;
 mod retry;
 mod spans;

@@ -78,6 +78,9 @@ families! {
     ConnectionsClosed: "patchgate_connections_closed", "Client connections ended.", None, NONE;
     ConnectionsRefused: "patchgate_connections_refused", "Client connections closed at once, being over the limit.",
         None, NONE;
+    ProxyHeaders: "patchgate_proxy_headers",
+        "Connections to listeners with proxy_protocol, by what their header told; all but client and own are closed.",
+        Some("result"), &["client", "own", "stranger", "timeout", "malformed"];
     AccessLogDropped: "patchgate_access_log_dropped", "Access log lines that found no room.", None, NONE;
     AcceptErrors: "patchgate_accept_errors", "Failed accepts, as when descriptors run out.", None, NONE;
 }
