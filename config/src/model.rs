@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::routes::HostPattern;
-use crate::snapshot::{AssignRule, Drain, Exposure, Fallback, Listener, RequestMatch, Retry, Telemetry, Timeouts};
+use crate::snapshot::{
+    AssignRule, Drain, Exposure, Fallback, Hedge, Listener, RequestMatch, Retry, Telemetry, Timeouts,
+};
 
 /// How long a rollout may take unless it says so.
 pub const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -60,7 +62,7 @@ pub struct Service {
     pub retry: Option<Retry>,
     /// Protocols that a client may switch to, by token in lower case.
     pub upgrades: Vec<String>,
-    /// Not in force yet.
+    /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Hedge>,
 }
 
@@ -71,15 +73,6 @@ pub struct Route {
     pub host: HostPattern,
     /// Begins with `/`.
     pub path_prefix: String,
-}
-
-/// When a slow request is sent a second time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hedge {
-    /// How long the first response is waited for; `None`: the backend's live 95th percentile.
-    pub after: Option<Duration>,
-    /// Hedges as a share of requests.
-    pub budget: f64,
 }
 
 /// The life of a patch, or of a set of patches, as it is planned.

@@ -81,7 +81,7 @@ rules! {
     DEADLINE_TOO_SHORT = Warning "deadline-too-short": "a rollout has time for all of its stages";
     TRUSTS_EVERYONE = Warning "trusts-everyone": "marks are not believed from every address";
     CANARY_SAMPLING_BELOW_100 = Warning "canary-sampling-below-100": "every canary request is sampled";
-    RETRY_ON_UNSAFE_METHOD = Warning "retry-on-unsafe-method": "only safe methods are retried";
+    RETRY_ON_UNSAFE_METHOD = Warning "retry-on-unsafe-method": "only safe methods are retried or hedged";
     NOT_IN_FORCE = Note "not-in-force": "a field acts in this version";
 }
 

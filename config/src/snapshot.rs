@@ -142,6 +142,8 @@ pub struct Service {
     pub retry: Option<Arc<Retry>>,
     /// Protocols that a client may switch to, by token in lower case.
     pub upgrades: Vec<http::HeaderValue>,
+    /// When a slow request is sent to a second endpoint.
+    pub hedge: Option<Arc<Hedge>>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
 }
@@ -183,6 +185,17 @@ pub enum RetryOn {
     Reset,
     /// A status from 500 to 599.
     Status(StatusCode),
+}
+
+/// When a slow request is sent to a second endpoint of the same version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hedge {
+    /// How long the first answer is waited for; `None`: the backend's live 95th percentile.
+    pub after: Option<Duration>,
+    /// Hedges as a share of a backend's requests, above 0 and at most 1.
+    pub budget: f64,
+    /// Methods that are hedged, of requests without a body.
+    pub methods: Vec<Method>,
 }
 
 /// Bounds on a request's time.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use patchgate_config::compile;
 use patchgate_config::load::from_text;
-use patchgate_config::model::{DEADLINE, Gates, Hedge, Model, OnFail, OnWithdraw, Patch, Route, Stage};
+use patchgate_config::model::{DEADLINE, Gates, Model, OnFail, OnWithdraw, Patch, Route, Stage};
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::routes::HostPattern;
 use patchgate_config::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, Forwarded, HeaderPolicy, Limits, OtlpProtocol, RequestMatch, Retry, RetryOn,
-    StickyKey, Timeouts,
+    AssignRule, Drain, Exposure, Fallback, Forwarded, HeaderPolicy, Hedge, Limits, OtlpProtocol, RequestMatch, Retry,
+    RetryOn, StickyKey, Timeouts,
 };
 
 fn model(name: &str) -> std::sync::Arc<Model> {
@@ -82,7 +82,8 @@ fn a_service_is_as_it_is_written() {
     };
     assert_eq!(service.retry, Some(retry));
     assert_eq!(service.upgrades, ["websocket", "example/1"]);
-    assert_eq!(service.hedge, Some(Hedge { after: Some(Duration::from_millis(50)), budget: 0.1 }));
+    let methods = vec![Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+    assert_eq!(service.hedge, Some(Hedge { after: Some(Duration::from_millis(50)), budget: 0.1, methods }));
 }
 
 #[test]

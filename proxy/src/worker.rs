@@ -12,11 +12,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use patchgate_config::publish::CachedReader;
-use patchgate_config::snapshot::{BackendId, Retry, ServiceId, Snapshot};
+use patchgate_config::snapshot::{BackendId, Hedge, Retry, ServiceId, Snapshot};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::deadline::Deadlines;
+use crate::forward::hedge::Hedging;
 use crate::forward::retry::Budget;
 use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
@@ -87,6 +88,8 @@ pub(crate) struct BackendState {
     next: Cell<usize>,
     mark: OnceCell<Option<HeaderValue>>,
     series: [OnceCell<Arc<Series>>; 3],
+    /// What its hedges go by, if its service hedges; stays over all snapshots.
+    hedging: Option<Rc<Hedging>>,
     /// Requests in flight, for the hot-fix backend of a rollout.
     canary: Option<Rc<InFlight>>,
 }
@@ -134,8 +137,9 @@ impl Worker {
         let latest = reader.load();
         let mut current = self.snapshot.borrow_mut();
         if !Arc::ptr_eq(latest, &current.config) {
-            let (latest, before) = (Arc::clone(latest), Some(&current.budgets));
-            let next = WorkerSnapshot::new(latest, &self.upstreams, &self.canaries, &self.telemetry, before);
+            let before = Some(&**current);
+            let next =
+                WorkerSnapshot::new(Arc::clone(latest), &self.upstreams, &self.canaries, &self.telemetry, before);
             let latest = reader.load();
             *current = Rc::new(next);
             self.upstreams.reconcile(latest);
@@ -258,8 +262,9 @@ impl WorkerSnapshot {
         upstreams: &Upstreams,
         canaries: &Canaries,
         telemetry: &WorkerTelemetry,
-        before: Option<&Budgets>,
+        before: Option<&Self>,
     ) -> Self {
+        let hedging = |name: &Arc<str>| before.and_then(|before| before.hedging(name)).unwrap_or_default();
         let mut backends: Vec<BackendState> = config
             .backends
             .iter()
@@ -268,6 +273,7 @@ impl WorkerSnapshot {
                 next: Cell::new(0),
                 mark: OnceCell::new(),
                 series: Default::default(),
+                hedging: config.service(backend.service).hedge.is_some().then(|| hedging(&backend.name)),
                 canary: None,
             })
             .collect();
@@ -275,7 +281,7 @@ impl WorkerSnapshot {
             backends[rollout.backend.0 as usize].canary = Some(canaries.of(&rollout.name, telemetry));
         }
         let retrying = config.services.iter().filter(|service| service.retry.is_some());
-        let budget = |name: &Arc<str>| before.and_then(|before| before.get(name)).cloned().unwrap_or_default();
+        let budget = |name: &Arc<str>| before.and_then(|before| before.budgets.get(name)).cloned().unwrap_or_default();
         let budgets = retrying.map(|service| (Arc::clone(&service.name), budget(&service.name))).collect();
         Self { thresholds: Thresholds::of(&config.telemetry), blocks: Blocks::new(&config), config, backends, budgets }
     }
@@ -296,6 +302,18 @@ impl WorkerSnapshot {
         let service = self.config.service(service);
         let policy = service.retry.as_deref()?;
         Some((policy, self.budgets.get(&service.name)?))
+    }
+
+    /// A service's policy of hedges, and what those of this backend go by.
+    pub(crate) fn hedge(&self, service: ServiceId, backend: Option<BackendId>) -> Option<(&Hedge, &Hedging)> {
+        let policy = self.config.service(service).hedge.as_deref()?;
+        Some((policy, self.backend(backend?).hedging.as_deref()?))
+    }
+
+    /// What hedges of the backend of this name go by.
+    fn hedging(&self, name: &Arc<str>) -> Option<Rc<Hedging>> {
+        let nth = self.config.backends.iter().position(|backend| backend.name == *name)?;
+        self.backends[nth].hedging.clone()
     }
 
     pub(crate) fn backend(&self, id: BackendId) -> &BackendState {

@@ -66,6 +66,7 @@ impl<'m> Compiler<'m> {
             fallback: service.fallback,
             timeouts: service.timeouts,
             retry: service.retry.clone().map(Arc::new),
+            hedge: service.hedge.clone().map(Arc::new),
             upgrades: service.upgrades.iter().filter_map(|token| HeaderValue::from_str(token).ok()).collect(),
             rollouts: Vec::new(),
         });

@@ -18,7 +18,7 @@ pub(crate) fn lint(config: &Config, problems: &mut Problems) {
     shadowed_routes(config, problems);
     trust(config, problems);
     sampling(config, problems);
-    retries(config, problems);
+    sent_twice(config, problems);
     rollouts::lint(config.rollouts.as_deref().unwrap_or_default(), &rollouts::of_config(config), problems);
     rollouts::fallbacks(config, problems);
     not_in_force::lint(config, problems);
@@ -76,17 +76,21 @@ fn sampling(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn retries(config: &Config, problems: &mut Problems) {
+fn sent_twice(config: &Config, problems: &mut Problems) {
     const UNSAFE: [&str; 4] = ["POST", "PATCH", "PUT", "DELETE"];
     let list = Path::ROOT.key("services");
     for (index, service) in config.services.iter().flatten().enumerate() {
-        let methods = service.retry.iter().filter_map(|retry| retry.methods.as_deref()).flatten();
-        for (number, method) in methods.enumerate().filter(|(_, method)| UNSAFE.contains(&method.as_str())) {
-            let at = list.index(index);
-            let at = at.key("retry");
-            let message = format!("a retried {method} may be carried out twice");
-            let help = "retry it only if every backend recognises a repeated request";
-            problems.at(&rules::RETRY_ON_UNSAFE_METHOD, &at.key("methods").index(number), message, help);
+        let retry = service.retry.as_ref().and_then(|retry| retry.methods.as_deref());
+        let hedge = service.hedge.as_ref().and_then(|hedge| hedge.methods.as_deref());
+        for (policy, done, methods) in [("retry", "retried", retry), ("hedge", "hedged", hedge)] {
+            let methods = methods.unwrap_or_default().iter().enumerate();
+            for (number, method) in methods.filter(|(_, method)| UNSAFE.contains(&method.as_str())) {
+                let at = list.index(index);
+                let at = at.key(policy);
+                let message = format!("a {done} {method} may be carried out twice");
+                let help = "name it only if every backend recognises a repeated request";
+                problems.at(&rules::RETRY_ON_UNSAFE_METHOD, &at.key("methods").index(number), message, help);
+            }
         }
     }
 }

@@ -6,11 +6,6 @@ use crate::raw::{Config, Rollout};
 use crate::rules;
 
 pub(super) fn lint(config: &Config, problems: &mut Problems) {
-    let list = Path::ROOT.key("services");
-    for (index, service) in config.services.iter().flatten().enumerate() {
-        let at = list.index(index);
-        note(service.hedge.is_some(), "hedge", "requests are not hedged", &at, problems);
-    }
     rollouts(config.rollouts.as_deref().unwrap_or_default(), problems);
 }
 

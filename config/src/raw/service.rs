@@ -31,7 +31,7 @@ pub(crate) struct Service {
     /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
     #[schemars(extend("default" = ["websocket"]))]
     pub(crate) upgrades: Option<Vec<String>>,
-    /// When a slow request is sent a second time. Accepted, but without effect in this version.
+    /// When a slow request is sent to a second endpoint of the same version. Absent: never.
     pub(crate) hedge: Option<Hedge>,
 }
 
@@ -121,14 +121,17 @@ pub(crate) struct Backoff {
     pub(crate) max: Option<Duration>,
 }
 
-/// When a slow request is sent a second time.
+/// When a slow request is sent to a second endpoint of the same version; the first acceptable answer wins.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hedge {
     /// How long the first response is waited for.
     #[schemars(extend("default" = "p95"))]
     pub(crate) after: Option<HedgeAfter>,
-    /// Hedges as a share of requests.
+    /// Hedges as a share of a backend's requests.
     #[schemars(extend("default" = 0.05))]
     pub(crate) budget: Option<Share>,
+    /// Methods that are hedged, and any with an `Idempotency-Key`; never a request with a body.
+    #[schemars(extend("default" = ["GET", "HEAD", "OPTIONS", "TRACE"]))]
+    pub(crate) methods: Option<Vec<String>>,
 }

@@ -6,13 +6,13 @@ use http::{Method, StatusCode};
 
 use super::names::unique;
 use super::values::{each, endpoints, host, name, non_zero, not_empty, path_prefix, required, seconds, text};
-use crate::model::{Hedge, Route, Service};
+use crate::model::{Route, Service};
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::routes::HostPattern;
 use crate::rules;
-use crate::snapshot::{Exposure, Fallback, Retry, RetryOn, Timeouts};
+use crate::snapshot::{Exposure, Fallback, Hedge, Retry, RetryOn, Timeouts};
 
 /// Pause before the first retry, and the most that it grows to.
 const BACKOFF: Duration = Duration::from_millis(25);
@@ -132,11 +132,7 @@ fn retry(raw: &raw::Retry, at: &Path<'_>, problems: &mut Problems) -> Option<Ret
             .and_then(|list| each(list, &at.key("on"), problems, retry_on)),
         None => Some(vec![RetryOn::ConnectFailure, RetryOn::RefusedStream, RetryOn::Reset]),
     };
-    let methods = match &raw.methods {
-        Some(list) => not_empty(list, &at.key("methods"), "name methods, or leave `retry` out", problems)
-            .and_then(|list| each(list, &at.key("methods"), problems, method)),
-        None => Some(vec![Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE]),
-    };
+    let methods = methods(raw.methods.as_deref(), &at.key("methods"), problems);
     let (nothing, at) = (raw::Backoff::default(), at.key("backoff"));
     let raw = raw.backoff.as_ref().unwrap_or(&nothing);
     let base = non_zero(raw.base, BACKOFF, &at.key("base"), problems);
@@ -166,6 +162,13 @@ fn retry_on(raw: &String, at: &Path<'_>, problems: &mut Problems) -> Option<Retr
     on
 }
 
+/// Methods of a policy; those that are safe, where it names none.
+fn methods(list: Option<&[String]>, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<Method>> {
+    let Some(list) = list else { return Some(vec![Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE]) };
+    let list = not_empty(list, at, "name methods, or leave the policy out", problems)?;
+    each(list, at, problems, method)
+}
+
 fn method(raw: &String, at: &Path<'_>, problems: &mut Problems) -> Option<Method> {
     let known = [
         Method::GET,
@@ -180,18 +183,19 @@ fn method(raw: &String, at: &Path<'_>, problems: &mut Problems) -> Option<Method
     let method = known.into_iter().find(|method| method.as_str() == raw);
     if method.is_none() {
         let help = "write an HTTP method in upper case, such as GET";
-        problems.at(&rules::INVALID_VALUE, at, format!("`{raw}` is not a method that can be retried"), help);
+        problems.at(&rules::INVALID_VALUE, at, format!("`{raw}` is not a method that can be sent twice"), help);
     }
     method
 }
 
 fn hedge(raw: &raw::Hedge, at: &Path<'_>, problems: &mut Problems) -> Option<Hedge> {
     let budget = budget(raw.budget, 0.05, at, problems);
+    let methods = methods(raw.methods.as_deref(), &at.key("methods"), problems);
     let after = match raw.after.unwrap_or(HedgeAfter::P95) {
         HedgeAfter::P95 => None,
         HedgeAfter::Delay(delay) => Some(non_zero(Some(delay), seconds(1), &at.key("after"), problems)?),
     };
-    Some(Hedge { after, budget: budget? })
+    Some(Hedge { after, budget: budget?, methods: methods? })
 }
 
 fn budget(raw: Option<Share>, default: f64, at: &Path<'_>, problems: &mut Problems) -> Option<f64> {

@@ -21,6 +21,8 @@ pub enum End {
 pub enum Cause {
     /// Another attempt followed it.
     Retry,
+    /// Another attempt, which ran beside it, was the answer.
+    Hedge,
     /// The stable backend was asked instead.
     Fallback,
     /// A deadline passed.
@@ -66,8 +68,9 @@ impl End {
 
 impl Cause {
     /// All causes, in the order of their labels' index.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Retry,
+        Self::Hedge,
         Self::Fallback,
         Self::Timeout,
         Self::Late,
@@ -83,6 +86,7 @@ impl Cause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
+            Self::Hedge => "hedge",
             Self::Fallback => "fallback",
             Self::Timeout => "timeout",
             Self::Late => "late",
@@ -116,18 +120,42 @@ impl Attempts {
         }
     }
 
-    /// Books why the last attempt was not the answer.
+    /// Books why the last attempt that ended was not the answer.
     pub fn cause_of_last(&mut self, because: Cause) {
-        if let Some(Some((End::Failed | End::Lost, cause))) = self.ends.last_mut() {
+        if let Some((End::Failed | End::Lost, cause)) = self.ends.iter_mut().rev().flatten().next() {
             *cause = Some(because);
         }
     }
 
-    /// Gives up the attempt under way, if there is one.
-    pub fn cancel_last(&mut self, because: Cause) -> bool {
-        let Some(end @ None) = self.ends.last_mut() else { return false };
-        *end = Some((End::Cancelled, Some(because)));
-        true
+    /// Gives up what is under way; tells which attempts that were.
+    pub fn cancel_open(&mut self, because: Cause) -> impl Iterator<Item = usize> + '_ {
+        self.ends.iter_mut().enumerate().filter(|(_, end)| end.is_none()).map(move |(nth, end)| {
+            *end = Some((End::Cancelled, Some(because)));
+            nth
+        })
+    }
+
+    /// Gives up all that ran beside `winner`, which is to be the answer; tells which attempts were still under way.
+    pub fn beaten_by(&mut self, winner: u8) -> impl Iterator<Item = usize> + '_ {
+        let others = self.ends.iter_mut().enumerate().filter(move |(nth, _)| *nth != usize::from(winner));
+        others.filter_map(|(nth, end)| match end {
+            Some((End::Failed | End::Lost, cause @ None)) => {
+                *cause = Some(Cause::Hedge);
+                None
+            }
+            Some(_) => None,
+            none => {
+                *none = Some((End::Cancelled, Some(Cause::Hedge)));
+                Some(nth)
+            }
+        })
+    }
+
+    /// Ends an attempt whose response was given up for a better one.
+    pub fn lose(&mut self, attempt: u8, because: Cause) {
+        if let Some(end @ None) = self.ends.get_mut(usize::from(attempt)) {
+            *end = Some((End::Lost, Some(because)));
+        }
     }
 
     /// At the request's end: every attempt's end and, unless it is the answer, its cause. What is still under way is
@@ -172,15 +200,38 @@ mod tests {
     #[test]
     fn what_is_withdrawn_is_cancelled_for_that_and_another_may_follow() {
         let mut attempts = Attempts::default();
-        assert!(!attempts.cancel_last(Cause::Withdrawn), "there is none");
+        assert_eq!(attempts.cancel_open(Cause::Withdrawn).count(), 0, "there is none");
         attempts.start();
-        assert!(attempts.cancel_last(Cause::Withdrawn));
-        assert!(!attempts.cancel_last(Cause::Timeout), "it has ended");
+        assert_eq!(attempts.cancel_open(Cause::Withdrawn).collect::<Vec<_>>(), [0]);
+        assert_eq!(attempts.cancel_open(Cause::Timeout).count(), 0, "it has ended");
         let second = attempts.start();
         attempts.end(second, End::Committed);
         assert_eq!(
             attempts.settle(Cause::Disconnect).collect::<Vec<_>>(),
             [(End::Cancelled, Some(Cause::Withdrawn)), (End::Committed, None)]
+        );
+    }
+
+    #[test]
+    fn who_loses_a_race_is_booked_for_the_race() {
+        let mut attempts = Attempts::default();
+        let failed = attempts.start();
+        let beaten = attempts.start();
+        attempts.end(failed, End::Failed);
+        let winner = attempts.start();
+        let (answered, under_way) = (attempts.start(), attempts.start());
+        attempts.lose(answered, Cause::Hedge);
+        assert_eq!(attempts.beaten_by(winner).collect::<Vec<_>>(), [usize::from(beaten), usize::from(under_way)]);
+        attempts.end(winner, End::Committed);
+        assert_eq!(
+            attempts.settle(Cause::Timeout).collect::<Vec<_>>(),
+            [
+                (End::Failed, Some(Cause::Hedge)),
+                (End::Cancelled, Some(Cause::Hedge)),
+                (End::Committed, None),
+                (End::Lost, Some(Cause::Hedge)),
+                (End::Cancelled, Some(Cause::Hedge)),
+            ]
         );
     }
 

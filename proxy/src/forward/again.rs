@@ -3,18 +3,16 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use http::HeaderName;
 use patchgate_config::snapshot::{BackendId, Retry, Timeouts};
 use tokio::time::{Instant, sleep};
 
 use super::attempt::{self, Answered, Failed};
 use super::fall_back;
+use super::hedge::IDEMPOTENCY_KEY;
 use super::outbound::Outbound;
 use super::retry::{Asked, Budget, Failure, Refusal, allows, pause};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// As without a policy, and each backend's part again for as long as the policy says.
 pub(super) async fn attempts(

@@ -11,7 +11,7 @@ use super::outbound::Outbound;
 use super::upgrade::Upgrade;
 use crate::body::{Answer, Relayed, ResponseBody};
 use crate::capture::capture;
-use crate::commit::ledger::End;
+use crate::commit::ledger::{Cause, End};
 use crate::commit::{Committed, Contender};
 use crate::error::ProxyError;
 use crate::exchange::{Exchange, Sent};
@@ -139,6 +139,10 @@ impl Answered {
     pub(super) const fn status(&self) -> StatusCode {
         self.status
     }
+
+    pub(super) const fn attempt(&self) -> u8 {
+        self.attempt
+    }
 }
 
 /// Gives up an attempt for its answer's status: another follows. Its connection is closed, as its body was not read.
@@ -149,6 +153,16 @@ pub(super) fn discard(exchange: &Exchange, answered: Answered) {
     sent.headers_at = Some(Instant::now());
     sent.status = Some(answered.status);
     sent.error = Some("retried_status");
+}
+
+/// Gives up an attempt for another that ran beside it. Its connection is closed, as its body was not read.
+pub(super) fn give_up(exchange: &Exchange, answered: Answered) {
+    let mut facts = exchange.facts.borrow_mut();
+    facts.attempts.lose(answered.attempt, Cause::Hedge);
+    let sent = &mut facts.sent[usize::from(answered.attempt)];
+    sent.headers_at = Some(Instant::now());
+    sent.status = Some(answered.status);
+    sent.error = Some("beaten");
 }
 
 /// Makes a response head the response of its request.

@@ -40,7 +40,7 @@ pub(crate) struct Values<'a> {
 }
 
 /// How a request's head is written: the client's fields but for some, and some of ours.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Rewritten {
     pub(crate) left_out: Names,
     pub(crate) added: Names,

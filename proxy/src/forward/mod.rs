@@ -3,14 +3,17 @@
 //! The one orchestrator: it holds the guard and the body, so it alone can say which attempt may follow which. An
 //! attempt follows another only when the backend cannot have acted on the first: the connection failed, the request
 //! was not sent, or (for an idempotent request without a body) the connection died or was cut off before a response.
-//! What else is sent again is the service's policy to say ([`retry`]), within its budget.
+//! What else is sent again is the service's policy to say ([`retry`]), within its budget; a request that is late may be
+//! sent to two at a time ([`hedge`]).
 
 mod again;
 mod attempt;
 mod head;
 pub(crate) mod headers;
+pub(crate) mod hedge;
 pub(crate) mod hop;
 mod outbound;
+mod pace;
 pub(crate) mod retry;
 mod upgrade;
 
@@ -75,10 +78,11 @@ async fn in_time(
 fn after_withdrawal(exchange: &Exchange, outbound: &mut Outbound, fallback: Option<BackendId>) -> Option<BackendId> {
     exchange.withdrawn.set(false);
     let mut facts = exchange.facts.borrow_mut();
-    if facts.attempts.cancel_last(Cause::Withdrawn)
-        && let Some(sent) = facts.sent.last_mut()
     {
-        sent.error = Some(ProxyError::Withdrawn.code());
+        let facts = &mut *facts;
+        for nth in facts.attempts.cancel_open(Cause::Withdrawn) {
+            facts.sent[nth].error = Some(ProxyError::Withdrawn.code());
+        }
     }
     let telemetry = &exchange.worker().telemetry;
     let stable = fallback.filter(|_| outbound.may_begin_anew(&facts.method));
@@ -112,8 +116,22 @@ fn poll_deadline(exchange: &Exchange, timeouts: &Timeouts, cx: &mut Context<'_>)
     }
 }
 
-/// Every endpoint of the decided backend, then of the one to fall back to, until one takes the request.
+/// The attempts as the service's policies have them.
 async fn attempts(
+    exchange: &Rc<Exchange>,
+    outbound: &mut Outbound,
+    backends: [Option<BackendId>; 2],
+    timeouts: &Timeouts,
+) -> Result<Answered, ProxyError> {
+    if let Some(hedge) = exchange.snapshot.hedge(outbound.service, backends[0]) {
+        // Boxed: not every request carries it along.
+        return Box::pin(hedge::attempts(exchange, outbound, backends, timeouts, hedge)).await;
+    }
+    in_turn(exchange, outbound, backends, timeouts).await
+}
+
+/// Every endpoint of the decided backend, then of the one to fall back to, until one takes the request.
+async fn in_turn(
     exchange: &Rc<Exchange>,
     outbound: &mut Outbound,
     backends: [Option<BackendId>; 2],

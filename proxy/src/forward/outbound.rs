@@ -85,6 +85,23 @@ impl Outbound {
         self.head.framing != Framing::None
     }
 
+    /// The same request, to be sent beside it; `None` if it has a body or asks for a tunnel, of which there is only one.
+    pub(super) fn copy(&self) -> Option<Self> {
+        let Head { headers, rewritten, framing: Framing::None, upgrade: None } = &self.head else { return None };
+        Some(Self {
+            head: Head {
+                headers: headers.clone(),
+                rewritten: rewritten.clone(),
+                framing: Framing::None,
+                upgrade: None,
+            },
+            outgoing: Outgoing::new(UploadBody::Empty, Framing::None),
+            service: self.service,
+            policy_has_resets: self.policy_has_resets,
+            repeated: self.repeated,
+        })
+    }
+
     /// Begins an attempt with its own parent id.
     pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent) {
         let ((), head) = exchange.worker().write(|out| self.head.write(exchange, parent, out));

@@ -21,6 +21,8 @@ const FLOOR: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Budget {
     balance: Cell<f64>,
+    /// Whether something is let through now and then whatever the balance.
+    has_floor: bool,
     floor_used: Cell<Option<Instant>>,
 }
 
@@ -60,11 +62,16 @@ pub(super) enum Refusal {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { balance: Cell::new(RESERVE), floor_used: Cell::new(None) }
+        Self { balance: Cell::new(RESERVE), has_floor: true, floor_used: Cell::new(None) }
     }
 }
 
 impl Budget {
+    /// One that is never exceeded.
+    pub(super) fn strict() -> Self {
+        Self { balance: Cell::new(0.0), has_floor: false, floor_used: Cell::new(None) }
+    }
+
     /// A request brings its part.
     pub(super) fn deposit(&self, share: f64) {
         self.balance.set((self.balance.get() + share).min(MOST));
@@ -77,7 +84,7 @@ impl Budget {
             self.balance.set(left);
             return true;
         }
-        let due = self.floor_used.get().is_none_or(|used| now.duration_since(used) >= FLOOR);
+        let due = self.has_floor && self.floor_used.get().is_none_or(|used| now.duration_since(used) >= FLOOR);
         if due {
             self.floor_used.set(Some(now));
         }
@@ -189,6 +196,18 @@ mod tests {
             budget.deposit(1.0);
         }
         assert_eq!((0..1_000).filter(|_| budget.withdraw(now + FLOOR)).count(), MOST as usize);
+    }
+
+    #[test]
+    fn a_strict_budget_lets_its_share_through_and_nothing_besides() {
+        let (budget, now) = (Budget::strict(), Instant::now());
+        assert!(!budget.withdraw(now));
+        let through = (0..1_000).filter(|_| {
+            budget.deposit(0.05);
+            budget.withdraw(now)
+        });
+        let through = through.count();
+        assert!((49..=50).contains(&through), "{through}");
     }
 
     #[test]

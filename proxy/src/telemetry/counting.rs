@@ -49,6 +49,14 @@ impl WorkerTelemetry {
         self.counters.add_many_as(Count::TunnelBytes, direction, bytes as u64);
     }
 
+    pub(crate) fn hedged(&self, outcome: &str) {
+        self.counters.add_as(Count::Hedges, outcome);
+    }
+
+    pub(crate) fn hedge_refused(&self, reason: &str) {
+        self.counters.add_as(Count::HedgesRefused, reason);
+    }
+
     pub(crate) fn panicked(&self) {
         self.counters.add(Count::Panics);
     }

@@ -86,6 +86,7 @@ fn service(name: &str, stable: u32) -> Service {
         fallback: Fallback::Stable,
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
         retry: None,
+        hedge: None,
         upgrades: Vec::new(),
         rollouts: vec![],
     }

@@ -8,6 +8,7 @@ mod explain;
 mod faults;
 mod h2;
 mod headers;
+mod hedges;
 mod http1;
 mod limits;
 mod listeners;

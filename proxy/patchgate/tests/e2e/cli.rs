@@ -242,8 +242,8 @@ fn malformed_requests_get_400_and_are_counted_by_reason() {
 #[test]
 fn an_accepted_setting_without_effect_yet_is_told_at_start() {
     let stable = Upstream::named("stable");
-    let text =
-        config(stable.address, stable.address, "").replace("    timeouts:", "    hedge: { after: p95 }\n    timeouts:");
+    let gates = "    gates: { error_rate: { worse_by: 0.5% } }\n    stages:";
+    let text = config(stable.address, stable.address, "").replace("    stages:", gates);
     let gateway: Gateway = start(&text);
     assert!(gateway.log().iter().any(|line| line["rule"] == "not-in-force"), "{:#?}", gateway.log());
     assert_eq!(client::get(gateway.address("web"), "/", MARKED).text(), "stable");

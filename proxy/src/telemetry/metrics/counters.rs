@@ -47,7 +47,7 @@ families! {
     Attempts: "patchgate_attempts", "Attempts ended, by how.",
         Some("outcome"), &["committed", "lost", "failed", "cancelled"];
     Dropped: "patchgate_dropped_responses", "Attempts that were not the answer, by cause.",
-        Some("cause"), &["retry", "fallback", "timeout", "late", "panic", "disconnect", "drain", "error", "withdrawn"];
+        Some("cause"), &["retry", "hedge", "fallback", "timeout", "late", "panic", "disconnect", "drain", "error", "withdrawn"];
     Marks: "patchgate_marks", "Requests by what became of their mark.",
         Some("result"), &["none", "trusted", "untrusted", "orphaned", "malformed"];
     TracestateRejected: "patchgate_tracestate_rejected", "Incoming tracestate lists discarded, by reason.",
@@ -71,6 +71,10 @@ families! {
     Upgrades: "patchgate_upgrades", "Connections that became tunnels of another protocol.", None, NONE;
     TunnelBytes: "patchgate_tunnel_bytes", "Bytes through tunnels, by direction.",
         Some("direction"), &["upstream", "downstream"];
+    Hedges: "patchgate_hedges", "Requests sent a second time for being slow, by what became of the second.",
+        Some("outcome"), &["won", "lost", "failed"];
+    HedgesRefused: "patchgate_hedges_refused", "Slow requests that were not sent a second time, by reason.",
+        Some("reason"), &["budget", "shifting", "fallback"];
     Withdrawn: "patchgate_withdrawn", "Canary requests in flight that a withdrawal ended, by how.",
         Some("outcome"), &["answered", "fallback", "broken"];
     Panics: "patchgate_panics", "Panics in requests' tasks.", None, NONE;
