@@ -24,6 +24,7 @@ mod validate;
 mod write;
 
 // 3 model → snapshot
+pub mod balance;
 mod compile;
 pub mod publish;
 pub mod rollout_table;

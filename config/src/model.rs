@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::balance::Balancing;
 use crate::routes::HostPattern;
 use crate::snapshot::{
     AssignRule, Drain, Exposure, Fallback, Hedge, Listener, RequestMatch, Retry, Telemetry, Timeouts,
@@ -58,6 +59,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Most that the percent rules of all its rollouts together may take.
     pub max_exposure: Exposure,
+    /// Which of a backend's endpoints a request goes to.
+    pub balancing: Balancing,
     /// When a request is sent again; `None`: only what its backend cannot have acted on.
     pub retry: Option<Retry>,
     /// Protocols that a client may switch to, by token in lower case.

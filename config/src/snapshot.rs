@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
+use crate::balance::Balancing;
 use crate::routes::RouteTable;
 
 /// Index into [`Snapshot::services`].
@@ -138,6 +139,8 @@ pub struct Service {
     pub fallback: Fallback,
     /// Bounds on a request's time.
     pub timeouts: Timeouts,
+    /// Which of a backend's endpoints a request goes to.
+    pub balancing: Arc<Balancing>,
     /// When a request is sent again; `None`: only what its backend cannot have acted on.
     pub retry: Option<Arc<Retry>>,
     /// Protocols that a client may switch to, by token in lower case.

@@ -11,6 +11,7 @@ use patchgate_config::routes::RouteId;
 use patchgate_config::snapshot::{BackendId, ServiceId};
 use tokio::time::Instant;
 
+use crate::balance::Turn;
 use crate::commit::ledger::Attempts;
 use crate::commit::{CommitGuard, CommitPermit, Committed, Contender};
 use crate::connection::Connection;
@@ -35,6 +36,8 @@ pub(crate) struct Exchange {
     pub(crate) upload: Upload,
     pub(crate) download: Download,
     pub(crate) facts: RefCell<Facts>,
+    /// Its turn at an endpoint of several.
+    pub(crate) turn: RefCell<Option<Turn>>,
     /// Its place among the canary requests in flight, while it is with a hot-fix backend.
     pub(crate) canary: RefCell<Option<Place>>,
     /// The patch that it is with was withdrawn before it was answered.
@@ -202,6 +205,7 @@ impl Exchange {
             upload: Upload::default(),
             download: Download::default(),
             facts: RefCell::new(facts),
+            turn: RefCell::new(None),
             canary: RefCell::new(None),
             withdrawn: Cell::new(false),
             finished: Cell::new(false),
@@ -237,6 +241,7 @@ impl Exchange {
         let traffic = &self.connection.traffic;
         traffic.in_flight.set(traffic.in_flight.get() - 1);
         self.worker().telemetry.finish(self, finish);
+        self.turn.take();
         self.canary.take();
     }
 

@@ -53,6 +53,7 @@ mod route;
 pub mod rollout;
 
 // 6 upstream
+mod balance;
 mod upstream;
 
 // 7 forward

@@ -16,7 +16,10 @@ use patchgate_config::snapshot::{BackendId, Hedge, Retry, ServiceId, Snapshot};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::balance::{Balancer, Order};
 use crate::deadline::Deadlines;
+use crate::exchange::Exchange;
+use crate::forward::Outbound;
 use crate::forward::hedge::Hedging;
 use crate::forward::retry::Budget;
 use crate::listener::{ListenerRef, key};
@@ -85,7 +88,8 @@ type Budgets = HashMap<Arc<str>, Rc<Budget>>;
 #[derive(Debug)]
 pub(crate) struct BackendState {
     pools: Vec<Rc<Pool>>,
-    next: Cell<usize>,
+    /// Of several.
+    balancer: Option<Rc<Balancer>>,
     mark: OnceCell<Option<HeaderValue>>,
     series: [OnceCell<Arc<Series>>; 3],
     /// What its hedges go by, if its service hedges; stays over all snapshots.
@@ -270,7 +274,10 @@ impl WorkerSnapshot {
             .iter()
             .map(|backend| BackendState {
                 pools: backend.endpoints.iter().map(|&endpoint| upstreams.pool(endpoint)).collect(),
-                next: Cell::new(0),
+                balancer: {
+                    let service = config.service(backend.service);
+                    Balancer::new(backend, &service.balancing, telemetry.endpoints())
+                },
                 mark: OnceCell::new(),
                 series: Default::default(),
                 hedging: config.service(backend.service).hedge.is_some().then(|| hedging(&backend.name)),
@@ -341,11 +348,16 @@ impl BackendState {
         self.canary.as_ref()
     }
 
-    /// Its endpoints' pools, each once, beginning with the one whose turn it is.
-    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Rc<Pool>> + Clone {
-        let first = self.next.get();
-        self.next.set(first.wrapping_add(1));
-        let count = self.pools.len();
-        (0..count).map(move |offset| &self.pools[(first.wrapping_add(offset)) % count])
+    /// Its endpoints' pools in the order that this request tries them in.
+    pub(crate) fn endpoints(&self, exchange: &Exchange, outbound: &Outbound) -> Order<'_> {
+        let Some(balancer) = &self.balancer else { return Order::only(&self.pools) };
+        let random = exchange.worker().random();
+        balancer.order(&self.pools, Instant::now(), random, |key| outbound.sticky_hash(key, exchange))
+    }
+
+    /// The balancer and an endpoint's place in it, if there is more than one.
+    pub(crate) fn turn_at(&self, pool: &Rc<Pool>) -> Option<(&Rc<Balancer>, usize)> {
+        let balancer = self.balancer.as_ref()?;
+        Some((balancer, self.pools.iter().position(|known| Rc::ptr_eq(known, pool))?))
     }
 }

@@ -65,6 +65,7 @@ impl<'m> Compiler<'m> {
             stable: BackendId(id),
             fallback: service.fallback,
             timeouts: service.timeouts,
+            balancing: Arc::new(service.balancing.clone()),
             retry: service.retry.clone().map(Arc::new),
             hedge: service.hedge.clone().map(Arc::new),
             upgrades: service.upgrades.iter().filter_map(|token| HeaderValue::from_str(token).ok()).collect(),

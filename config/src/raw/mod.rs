@@ -21,7 +21,9 @@ pub(crate) use rollout::{
     PatchRef, PercentRule, RequestRule, Rollout, Stage,
 };
 use scalar::{Duration, Workers};
-pub(crate) use service::{Backoff, Fallback, Hedge, Retry, Route, Service, Stable, Timeouts};
+pub(crate) use service::{
+    Backoff, Fallback, Hedge, LoadBalancing, OutlierEjection, Policy, Retry, Route, Service, Stable, Timeouts,
+};
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, Telemetry, Trace};
 
 /// The configuration of patchgate. `${NAME}` and `${NAME:-default}` anywhere in the file are replaced by environment

@@ -26,6 +26,10 @@ pub(crate) struct Service {
     /// Most of this service's requests that percent rules of all its rollouts together may give to patches.
     #[schemars(extend("default" = "100%"))]
     pub(crate) max_exposure: Option<Percent>,
+    /// Which of a backend's endpoints a request goes to.
+    pub(crate) load_balancing: Option<LoadBalancing>,
+    /// When an endpoint that fails is left out. In force unless `max_ejected` is 0%.
+    pub(crate) outlier_ejection: Option<OutlierEjection>,
     /// When a request is sent again. Absent: only what its backend cannot have acted on.
     pub(crate) retry: Option<Retry>,
     /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
@@ -134,4 +138,44 @@ pub(crate) struct Hedge {
     /// Methods that are hedged, and any with an `Idempotency-Key`; never a request with a body.
     #[schemars(extend("default" = ["GET", "HEAD", "OPTIONS", "TRACE"]))]
     pub(crate) methods: Option<Vec<String>>,
+}
+
+/// Which of a backend's endpoints a request goes to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoadBalancing {
+    /// By what one is chosen.
+    #[schemars(extend("default" = "peak_ewma"))]
+    pub(crate) policy: Option<Policy>,
+    /// What sticks to an endpoint under `consistent_hash`: `cookie:NAME`, `header:NAME` or `address`.
+    pub(crate) key: Option<String>,
+}
+
+/// By what an endpoint is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    /// The better of two that are drawn, by latency and requests in flight.
+    PeakEwma,
+    /// The better of two that are drawn, by requests in flight.
+    LeastRequests,
+    /// Each in its turn.
+    RoundRobin,
+    /// The same for the same key; when an endpoint goes, only its keys move.
+    ConsistentHash,
+}
+
+/// When an endpoint that fails is left out. The last one never is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OutlierEjection {
+    /// So many failures in a row: no connection, a reset, no response in time, 502, 503 or 504.
+    #[schemars(extend("default" = 5), range(min = 1))]
+    pub(crate) consecutive_failures: Option<u32>,
+    /// For how long; each further time in succession by as much longer, up to ten times.
+    #[schemars(extend("default" = "30s"))]
+    pub(crate) base: Option<Duration>,
+    /// Most of a backend's endpoints at a time; 0% turns it off.
+    #[schemars(extend("default" = "50%"))]
+    pub(crate) max_ejected: Option<Percent>,
 }

@@ -4,6 +4,7 @@
 //! nothing is. There is a whole model only if there is no error anywhere.
 
 mod admin;
+mod balance;
 mod listener;
 mod names;
 mod rollout;

@@ -175,7 +175,7 @@ fn query(raw: &raw::Condition, at: &Path<'_>, problems: &mut Problems) -> Option
     Some(RequestMatch::Query(name, raw.equals.clone()))
 }
 
-fn sticky_key(key: Option<&str>, at: &Path<'_>, problems: &mut Problems) -> Option<StickyKey> {
+pub(super) fn sticky_key(key: Option<&str>, at: &Path<'_>, problems: &mut Problems) -> Option<StickyKey> {
     match key.unwrap_or("random").split_once(':') {
         Some(("cookie", name)) => cookie_name(name, at, problems).map(StickyKey::Cookie),
         Some(("header", name)) => header_name(name, at, problems).map(StickyKey::Header),

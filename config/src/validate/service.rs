@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::balance::balancing;
 use super::names::unique;
 use super::values::{each, endpoints, host, name, non_zero, not_empty, path_prefix, required, seconds, text};
 use crate::model::{Route, Service};
@@ -41,6 +42,7 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
     let stable = required(&raw.stable, at, "stable", "add `stable: { version: v1, endpoints: [IP:PORT] }`", problems)
         .and_then(|raw| stable(raw, &at.key("stable"), problems));
     let timeouts = timeouts(raw.timeouts.as_ref(), &at.key("timeouts"), problems);
+    let balancing = balancing(raw, at, problems);
     let retry = raw.retry.as_ref().map(|raw| retry(raw, &at.key("retry"), problems));
     let upgrades = match &raw.upgrades {
         Some(list) => each(list, &at.key("upgrades"), problems, |token, at, problems| upgrade(token, at, problems)),
@@ -60,6 +62,7 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         },
         timeouts: timeouts?,
         max_exposure: raw.max_exposure.map_or(Exposure::ALL, |percent| Exposure::from_millionths(percent.0)),
+        balancing: balancing?,
         retry: match retry {
             Some(retry) => Some(retry?),
             None => None,

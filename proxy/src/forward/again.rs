@@ -84,7 +84,7 @@ async fn endpoints(
     failed: Option<SocketAddr>,
 ) -> Result<Answered, Failed> {
     let mut unreachable = ProxyError::ConnectFailed;
-    let all = exchange.snapshot.backend(backend).endpoints();
+    let all = exchange.snapshot.backend(backend).endpoints(exchange, outbound);
     let others = all.clone().filter(|pool| Some(pool.endpoint()) != failed);
     for pool in others.chain(all.filter(|pool| Some(pool.endpoint()) == failed)) {
         match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::headers::{Exposed, rewrite_response, write_response};
 use super::outbound::Outbound;
 use super::upgrade::Upgrade;
+use crate::balance::{Outcome, Turn};
 use crate::body::{Answer, Relayed, ResponseBody};
 use crate::capture::capture;
 use crate::commit::ledger::{Cause, End};
@@ -44,6 +45,7 @@ pub(super) async fn on_endpoint(
     pool: &Rc<Pool>,
     timeouts: &Timeouts,
 ) -> Result<Answered, Failed> {
+    Turn::begin(exchange, backend, pool);
     let mut kept = pool.reuse();
     loop {
         let attempt = begin(exchange, backend, pool);
@@ -54,6 +56,7 @@ pub(super) async fn on_endpoint(
         };
         let error = match send(exchange, outbound, &mut lease, attempt, timeouts).await {
             Ok(ResponseHead { status, length, decoder, keep_alive }) => {
+                Turn::end(exchange, Some(pool), outcome_of(status));
                 let outgoing = outbound.unfinished();
                 let answer = Answer { lease, length, decoder, keep_alive, outgoing, backend };
                 return Ok(Answered { status, answer, attempt });
@@ -63,6 +66,7 @@ pub(super) async fn on_endpoint(
                 if lease.reused {
                     continue;
                 }
+                Turn::end(exchange, Some(pool), Outcome::Failed);
                 return Err(Failed::Unreachable(ProxyError::ConnectFailed));
             }
             Err(SendError::Reset) => ProxyError::UpstreamReset,
@@ -75,8 +79,18 @@ pub(super) async fn on_endpoint(
         end(exchange, attempt, End::Failed, Some(error.code()));
         let may_repeat = lease.reused || !outbound.policy_has_resets;
         if error != ProxyError::UpstreamReset || !may_repeat || !outbound.repeat(&exchange.facts.borrow().method) {
+            let by_client = error == ProxyError::BodyBroken;
+            Turn::end(exchange, Some(pool), if by_client { Outcome::Unknown } else { Outcome::Failed });
             return Err(Failed::Final(error));
         }
+    }
+}
+
+/// A backend that says that it cannot serve has failed; what else it says is of the request.
+const fn outcome_of(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Outcome::Failed,
+        _ => Outcome::Succeeded,
     }
 }
 
@@ -88,6 +102,7 @@ async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: &T
             ConnectError::TimedOut => ProxyError::ConnectTimeout,
         };
         end(exchange, attempt, End::Failed, Some(error.code()));
+        Turn::end(exchange, Some(pool), Outcome::Failed);
         Failed::Unreachable(error)
     })
 }

@@ -176,7 +176,7 @@ async fn race(
 /// One try at an endpoint, another than the first one's if there is one.
 async fn once(exchange: &Rc<Exchange>, copy: &mut Outbound, backend: BackendId, timeouts: &Timeouts) -> Outcome {
     let asked = exchange.facts.borrow().sent.last().map(|sent| sent.endpoint);
-    let mut all = exchange.snapshot.backend(backend).endpoints();
+    let mut all = exchange.snapshot.backend(backend).endpoints(exchange, copy);
     let other = all.clone().find(|pool| Some(pool.endpoint()) != asked);
     let Some(pool) = other.or_else(|| all.next()) else { return Err(ProxyError::ConnectFailed) };
     attempt::on_endpoint(exchange, copy, backend, pool, timeouts).await.map_err(|failed| match failed {

@@ -24,6 +24,7 @@ use std::task::{Context, Poll, ready};
 use patchgate_config::snapshot::{BackendId, Timeouts};
 use tokio::time::Instant;
 
+use crate::balance::{Outcome, Turn};
 use crate::body::ResponseBody;
 use crate::call::{Call, Decided};
 use crate::commit::Committed;
@@ -31,7 +32,7 @@ use crate::commit::ledger::Cause;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use attempt::{Answered, Failed};
-use outbound::Outbound;
+pub(crate) use outbound::Outbound;
 
 /// Forwards a request and commits its response.
 pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Committed<ResponseBody>, ProxyError>> {
@@ -109,6 +110,7 @@ fn poll_deadline(exchange: &Exchange, timeouts: &Timeouts, cx: &mut Context<'_>)
             return Poll::Ready(ProxyError::TotalTimeout);
         }
         if !exchange.upload.pending.get() {
+            Turn::end(exchange, None, Outcome::Failed);
             return Poll::Ready(ProxyError::FirstByteTimeout);
         }
         // The client still uploads: the backend's time has not begun.
@@ -146,7 +148,7 @@ async fn in_turn(
         if turn > 0 {
             fall_back(exchange);
         }
-        for pool in exchange.snapshot.backend(backend).endpoints() {
+        for pool in exchange.snapshot.backend(backend).endpoints(exchange, outbound) {
             match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
                 Err(Failed::Unreachable(error)) => unreachable = error,
                 Err(Failed::Final(error)) => return Err(error),

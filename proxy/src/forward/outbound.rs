@@ -1,7 +1,8 @@
 //! A request as backends get it: rewritten once, written as often as attempts need it.
 
 use http::{HeaderName, HeaderValue, Method};
-use patchgate_config::snapshot::{Retry, RetryOn, ServiceId};
+use patchgate_config::snapshot::{Retry, RetryOn, ServiceId, StickyKey};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
@@ -12,13 +13,14 @@ use crate::connection::RequestBody;
 use crate::exchange::{Exchange, Facts};
 use crate::h1::Framing;
 use crate::names::Names;
+use crate::rollout::with_key_of;
 use crate::trust::TraceParent;
 use crate::upstream::{Outgoing, framing_of};
 use crate::worker::Worker;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Outbound {
+pub(crate) struct Outbound {
     head: Head,
     pub(super) outgoing: Outgoing,
     pub(super) service: ServiceId,
@@ -73,6 +75,11 @@ impl Outbound {
     /// The protocol to switch to, if the backend does.
     pub(super) fn take_upgrade(&mut self) -> Option<Box<Upgrade>> {
         self.head.upgrade.take()
+    }
+
+    /// The hash of what makes the request stick to an endpoint.
+    pub(crate) fn sticky_hash(&self, key: &StickyKey, exchange: &Exchange) -> Option<u64> {
+        with_key_of(key, &self.head.headers, exchange.connection.peer.ip(), xxh3_64)
     }
 
     /// Whether the request has this field.

@@ -26,10 +26,20 @@ pub(super) fn matches(condition: &RequestMatch, input: &Input<'_>) -> bool {
 
 /// Hands the key of a request to `hash`; `None` where it has none.
 pub(crate) fn with_key<T>(key: &StickyKey, input: &Input<'_>, hash: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    with_key_of(key, input.headers, input.client, hash)
+}
+
+/// [`with_key`] of a request that is decided.
+pub(crate) fn with_key_of<T>(
+    key: &StickyKey,
+    headers: &HeaderMap,
+    client: IpAddr,
+    hash: impl FnOnce(&[u8]) -> T,
+) -> Option<T> {
     match key {
-        StickyKey::Header(name) => input.headers.get(name).map(|value| hash(value.as_bytes())),
-        StickyKey::Cookie(name) => cookie(input.headers, name).map(hash),
-        StickyKey::ClientAddress => Some(match input.client.to_canonical() {
+        StickyKey::Header(name) => headers.get(name).map(|value| hash(value.as_bytes())),
+        StickyKey::Cookie(name) => cookie(headers, name).map(hash),
+        StickyKey::ClientAddress => Some(match client.to_canonical() {
             IpAddr::V4(address) => hash(&address.octets()),
             IpAddr::V6(address) => hash(&address.octets()),
         }),

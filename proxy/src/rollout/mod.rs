@@ -12,4 +12,4 @@ pub mod observe;
 
 pub use decide::{Decision, Reason, Track};
 pub(crate) use layer::{RolloutLayer, fallback};
-pub(crate) use matches::with_key;
+pub(crate) use matches::{with_key, with_key_of};

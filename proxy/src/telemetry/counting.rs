@@ -57,6 +57,10 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::HedgesRefused, reason);
     }
 
+    pub(crate) fn ejected(&self, reason: &str) {
+        self.counters.add_as(Count::Ejections, reason);
+    }
+
     pub(crate) fn panicked(&self) {
         self.counters.add(Count::Panics);
     }

@@ -29,6 +29,7 @@ use patchgate_config::snapshot::Telemetry as Config;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::balance::Endpoints;
 use crate::commit::Contender;
 use crate::commit::ledger::{Cause, End};
 use crate::exchange::{Exchange, Facts, Finish};
@@ -220,6 +221,11 @@ impl WorkerTelemetry {
     pub(crate) fn flush(&self) {
         self.pending.flush(Channel::Normal);
         self.pending.flush(Channel::Canary);
+    }
+
+    /// How endpoints stand.
+    pub(crate) fn endpoints(&self) -> &Arc<Endpoints> {
+        &self.metrics.endpoints
     }
 
     /// The counts of a rollout's canary requests, and this worker's index in them.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::h1::Connection;
+use crate::balance::Load;
 
 /// Kept connections of one worker to one endpoint; a burst's further ones are closed when they come back.
 const MAX_IDLE: usize = 1024;
@@ -23,6 +24,8 @@ pub(crate) struct Pool {
     endpoint: SocketAddr,
     idle: RefCell<Vec<Idle>>,
     retired: Cell<bool>,
+    /// What this worker sees of the endpoint.
+    pub(crate) load: Load,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,7 @@ pub(crate) enum ConnectError {
 
 impl Pool {
     pub(crate) fn new(endpoint: SocketAddr) -> Self {
-        Self { endpoint, idle: RefCell::default(), retired: Cell::new(false) }
+        Self { endpoint, idle: RefCell::default(), retired: Cell::new(false), load: Load::default() }
     }
 
     pub(crate) fn endpoint(&self) -> SocketAddr {

@@ -85,6 +85,7 @@ fn service(name: &str, stable: u32) -> Service {
         stable: BackendId(stable),
         fallback: Fallback::Stable,
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
+        balancing: Arc::default(),
         retry: None,
         hedge: None,
         upgrades: Vec::new(),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds something amiss panics")]
 
+mod balance;
 mod bodies;
 mod capture;
 mod explain;

@@ -22,6 +22,7 @@ services:
     routes: [{{ path_prefix: / }}]
     stable: {{ version: v1, endpoints: [{}] }}
     timeouts: {{ connect: 1s, first_byte: 2s, idle: 2s, total: 4s }}
+    load_balancing: {{ policy: round_robin }}
     retry: {{ {policy}, backoff: {{ base: 1ms, max: 2ms }} }}
 telemetry: {{ sampling: {{ default: 0 }} }}
 "#,

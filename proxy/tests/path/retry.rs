@@ -80,7 +80,7 @@ fn a_dead_endpoint_is_passed_over_for_a_live_one() {
         r#"
 listeners: [{{ name: web, address: "127.0.0.1:0" }}]
 services:
-  - {{ name: shop, routes: [{{ path_prefix: / }}], stable: {{ version: v1, endpoints: ["{dead}", "{}"] }} }}
+  - {{ name: shop, routes: [{{ path_prefix: / }}], stable: {{ version: v1, endpoints: ["{dead}", "{}"] }}, load_balancing: {{ policy: round_robin }} }}
 "#,
         live.address
     ));

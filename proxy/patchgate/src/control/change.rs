@@ -78,6 +78,8 @@ fn parts(service: &Service) -> Vec<Part> {
         part("fallback", &service.fallback),
         part("timeouts", &service.timeouts),
         part("max_exposure", &service.max_exposure),
+        part("load_balancing", &service.balancing.policy),
+        part("outlier_ejection", &service.balancing.ejection),
         part("retry", &service.retry),
         part("hedge", &service.hedge),
         part("may_mark", &service.may_mark),

@@ -75,6 +75,8 @@ families! {
         Some("outcome"), &["won", "lost", "failed"];
     HedgesRefused: "patchgate_hedges_refused", "Slow requests that were not sent a second time, by reason.",
         Some("reason"), &["budget", "shifting", "fallback"];
+    Ejections: "patchgate_endpoint_ejections", "Endpoints left out for a while, by reason.",
+        Some("reason"), &["consecutive_failures"];
     Withdrawn: "patchgate_withdrawn", "Canary requests in flight that a withdrawal ended, by how.",
         Some("outcome"), &["answered", "fallback", "broken"];
     Panics: "patchgate_panics", "Panics in requests' tasks.", None, NONE;

@@ -16,6 +16,8 @@ pub use counters::{Count, Counters, FAMILIES, Family};
 pub use encode::CONTENT_TYPE;
 pub use series::{BOUNDS, ExemplarOf, HistogramSum, Series, SeriesKey, Shard};
 
+use crate::balance::Endpoints;
+
 use super::channel::{Channel, ChannelCounts};
 
 /// All metrics of the process.
@@ -27,6 +29,8 @@ pub struct Metrics {
     /// What each worker serves from.
     revisions: Box<[Revision]>,
     channels: [Arc<ChannelCounts>; 2],
+    /// How the endpoints of backends that have several stand.
+    pub(crate) endpoints: Arc<Endpoints>,
     /// Values the control plane sets.
     pub control: Control,
 }
@@ -49,6 +53,7 @@ impl Metrics {
             canaries: Mutex::default(),
             revisions: (0..workers).map(|_| Revision::default()).collect(),
             channels,
+            endpoints: Arc::default(),
             control: Control::default(),
         })
     }

@@ -16,6 +16,7 @@ pub(super) fn encode(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> 
     rollouts(control, encoder)?;
     log(control, encoder)?;
     requests(control, encoder)?;
+    endpoints(metrics, encoder)?;
     durations(
         encoder,
         "patchgate_time_to_zero_canary_seconds",
@@ -30,6 +31,16 @@ pub(super) fn encode(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> 
     )?;
     let mut info = encoder.encode_descriptor("patchgate_build", "The running build", None, MetricType::Info)?;
     info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+}
+
+fn endpoints(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Whether an endpoint is left out for its failures";
+    let mut metric = encoder.encode_descriptor("patchgate_endpoint_ejected", help, None, MetricType::Gauge)?;
+    for (backend, endpoint, ejected) in metrics.endpoints.ejected() {
+        let labels = [("backend", backend.to_string()), ("endpoint", endpoint.to_string())];
+        metric.encode_family(&labels)?.encode_gauge(&i64::from(ejected))?;
+    }
+    Ok(())
 }
 
 fn snapshots(metrics: &Metrics, control: &Control, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
