@@ -130,6 +130,21 @@ fn a_client_is_told_to_go_on_only_if_its_body_is_wanted() {
 }
 
 #[test]
+fn an_expectation_that_cannot_be_met_is_417_and_reaches_no_backend() {
+    let upstream = echo();
+    let gateway = Running::plain(upstream.address);
+    for expectation in ["a-miracle", "100-continue, a-miracle", ""] {
+        let mut client = gateway.client();
+        let fields = [("expect", expectation), ("content-length", "2")];
+        client.send(patchgate_testkit::client::head("POST", "/", &fields) + "\r\n").unwrap();
+        let reply = client.reply_to("POST").unwrap();
+        assert_eq!((reply.status, reply.closes()), (417, true), "{expectation}");
+    }
+    assert_eq!(upstream.requests(), 0);
+    assert_eq!(gateway.count(Count::BadRequests, "expectation_failed"), 3);
+}
+
+#[test]
 fn a_body_nobody_wants_is_skipped_if_it_is_small_and_here() {
     let upstream = echo();
     let gateway = Running::start(&format!(

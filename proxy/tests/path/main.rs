@@ -7,6 +7,7 @@ mod bodies;
 mod capture;
 mod explain;
 mod faults;
+mod floods;
 mod h2;
 mod headers;
 mod hedges;
