@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::balance::Balancing;
 use crate::routes::HostPattern;
 use crate::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, Hedge, Listener, RequestMatch, Retry, Telemetry, Timeouts,
+    AssignRule, Drain, Exposure, Fallback, Hedge, Listener, ProxyVersion, RequestMatch, Retry, Telemetry, Timeouts,
 };
 
 /// How long a rollout may take unless it says so.
@@ -65,6 +65,8 @@ pub struct Service {
     pub retry: Option<Retry>,
     /// Protocols that a client may switch to, by token in lower case.
     pub upgrades: Vec<String>,
+    /// How backends are told each connection's client; `None`: not at all.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Hedge>,
 }

@@ -147,8 +147,19 @@ pub struct Service {
     pub upgrades: Vec<http::HeaderValue>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Arc<Hedge>>,
+    /// How backends are told each connection's client; `None`: not at all.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// What a request gets whose hot-fix backend cannot be reached.

@@ -68,6 +68,7 @@ impl<'m> Compiler<'m> {
             balancing: Arc::new(service.balancing.clone()),
             retry: service.retry.clone().map(Arc::new),
             hedge: service.hedge.clone().map(Arc::new),
+            proxy_protocol: service.proxy_protocol,
             upgrades: service.upgrades.iter().filter_map(|token| HeaderValue::from_str(token).ok()).collect(),
             rollouts: Vec::new(),
         });

@@ -35,6 +35,9 @@ pub(crate) struct Service {
     /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
     #[schemars(extend("default" = ["websocket"]))]
     pub(crate) upgrades: Option<Vec<String>>,
+    /// Version of the PROXY protocol by which backends, hot-fixes too, are told each connection's client. Absent: they are
+    /// not.
+    pub(crate) proxy_protocol: Option<ProxyVersion>,
     /// When a slow request is sent to a second endpoint of the same version. Absent: never.
     pub(crate) hedge: Option<Hedge>,
 }
@@ -73,6 +76,16 @@ pub(crate) enum Fallback {
     Stable,
     /// An error, 503.
     Fail,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// Bounds on a request's time.

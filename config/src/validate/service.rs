@@ -13,7 +13,7 @@ use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::routes::HostPattern;
 use crate::rules;
-use crate::snapshot::{Exposure, Fallback, Hedge, Retry, RetryOn, Timeouts};
+use crate::snapshot::{Exposure, Fallback, Hedge, ProxyVersion, Retry, RetryOn, Timeouts};
 
 /// Pause before the first retry, and the most that it grows to.
 const BACKOFF: Duration = Duration::from_millis(25);
@@ -68,6 +68,10 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
             None => None,
         },
         upgrades: upgrades?,
+        proxy_protocol: raw.proxy_protocol.map(|version| match version {
+            raw::ProxyVersion::V1 => ProxyVersion::V1,
+            raw::ProxyVersion::V2 => ProxyVersion::V2,
+        }),
         hedge: match hedge {
             Some(hedge) => Some(hedge?),
             None => None,

@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) listener: ListenerRef,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// Where it was accepted; `None` if it broke before anybody looked.
+    pub(crate) local: Option<SocketAddr>,
     /// The client's address as `x-forwarded-for` has it.
     pub(crate) peer_value: HeaderValue,
     pub(crate) traffic: Rc<Traffic>,
@@ -61,6 +63,7 @@ where
     S: Service<Inbound, Response = Response<ResponseBody>, Error = Unanswerable> + Clone + 'static,
     S::Future: 'static,
 {
+    let local = stream.local_addr().ok();
     let wire = Wire::new(stream);
     let connection = Rc::new(Connection {
         peer_value: HeaderValue::from_str(&peer.ip().to_canonical().to_string())
@@ -68,6 +71,7 @@ where
         worker,
         listener,
         peer,
+        local,
         traffic: Rc::clone(&wire.traffic),
         streams: Streams::default(),
     });

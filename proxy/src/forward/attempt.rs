@@ -46,7 +46,8 @@ pub(super) async fn on_endpoint(
     timeouts: &Timeouts,
 ) -> Result<Answered, Failed> {
     Turn::begin(exchange, backend, pool);
-    let mut kept = pool.reuse();
+    // A connection that tells of one client is of no use to another.
+    let mut kept = if outbound.tells_client.is_some() { None } else { pool.reuse() };
     loop {
         let attempt = begin(exchange, backend, pool);
         let mut lease = match kept.take() {
@@ -58,6 +59,7 @@ pub(super) async fn on_endpoint(
             Ok(ResponseHead { status, length, decoder, keep_alive }) => {
                 Turn::end(exchange, Some(pool), outcome_of(status));
                 let outgoing = outbound.unfinished();
+                let keep_alive = keep_alive && outbound.tells_client.is_none();
                 let answer = Answer { lease, length, decoder, keep_alive, outgoing, backend };
                 return Ok(Answered { status, answer, attempt });
             }

@@ -14,6 +14,7 @@ pub(crate) mod hedge;
 pub(crate) mod hop;
 mod outbound;
 mod pace;
+mod proxy_header;
 pub(crate) mod retry;
 mod upgrade;
 

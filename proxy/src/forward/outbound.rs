@@ -1,11 +1,12 @@
 //! A request as backends get it: rewritten once, written as often as attempts need it.
 
 use http::{HeaderName, HeaderValue, Method};
-use patchgate_config::snapshot::{Retry, RetryOn, ServiceId, StickyKey};
+use patchgate_config::snapshot::{ProxyVersion, Retry, RetryOn, ServiceId, StickyKey};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
+use super::proxy_header;
 use super::upgrade::Upgrade;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
@@ -26,6 +27,8 @@ pub(crate) struct Outbound {
     pub(super) service: ServiceId,
     /// A connection that dies on its first request is the policy's to judge: that a kept one is stale is not.
     pub(super) policy_has_resets: bool,
+    /// Each connection begins with a header of the PROXY protocol, and serves one request.
+    pub(super) tells_client: Option<ProxyVersion>,
     repeated: bool,
 }
 
@@ -64,7 +67,8 @@ impl Outbound {
         drop(facts);
         let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing, upgrade };
         let outgoing = Outgoing::new(body, framing);
-        Self { head, outgoing, service: stage.service, policy_has_resets: false, repeated: false }
+        let tells_client = exchange.snapshot.config.service(stage.service).proxy_protocol;
+        Self { head, outgoing, service: stage.service, policy_has_resets: false, tells_client, repeated: false }
     }
 
     /// Resets are retried by a policy, within its budget, and not besides.
@@ -105,13 +109,19 @@ impl Outbound {
             outgoing: Outgoing::new(UploadBody::Empty, Framing::None),
             service: self.service,
             policy_has_resets: self.policy_has_resets,
+            tells_client: self.tells_client,
             repeated: self.repeated,
         })
     }
 
     /// Begins an attempt with its own parent id.
     pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent) {
-        let ((), head) = exchange.worker().write(|out| self.head.write(exchange, parent, out));
+        let ((), head) = exchange.worker().write(|out| {
+            if let Some(version) = self.tells_client {
+                proxy_header::write(version, exchange.connection.peer, exchange.connection.local, out);
+            }
+            self.head.write(exchange, parent, out);
+        });
         self.outgoing.begin(head);
     }
 

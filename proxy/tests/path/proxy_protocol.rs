@@ -141,3 +141,58 @@ fn whoever_is_no_load_balancer_is_closed_whatever_it_says() {
     assert_eq!(client.rest().unwrap_or_default(), b"");
     assert_eq!((gateway.count(Count::ProxyHeaders, "stranger"), stable.requests()), (1, 0));
 }
+
+#[test]
+fn a_backend_is_told_of_each_client_on_a_connection_of_its_own() {
+    use patchgate_testkit::upstream::{RawUpstream, read_head};
+    use std::io::{Read, Write};
+    let backend = RawUpstream::start(|number, mut stream| {
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).unwrap();
+        let told = if &begin[..6] == b"PROXY " {
+            let mut line = begin.to_vec();
+            while !line.ends_with(b"\r\n") {
+                line.push(0);
+                let last = line.len() - 1;
+                stream.read_exact(&mut line[last..]).unwrap();
+            }
+            String::from_utf8(line).unwrap()
+        } else {
+            let mut rest = [0; 4 + 12];
+            stream.read_exact(&mut rest).unwrap();
+            format!("{:?}", &rest[..12])
+        };
+        let head = read_head(&mut stream).unwrap();
+        assert!(head.starts_with("GET /"), "{head}");
+        let body = format!("{number} {}", told.trim_end());
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        // Nothing more comes on it.
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    });
+    let config = |version| {
+        format!(
+            r#"
+listeners: [{{ name: web, address: "127.0.0.1:0", proxy_protocol: {{ from: [127.0.0.0/8] }} }}]
+services:
+  - name: shop
+    routes: [{{ path_prefix: / }}]
+    stable: {{ version: v1, endpoints: ["{}"] }}
+    proxy_protocol: {version}
+"#,
+            backend.address
+        )
+    };
+    let gateway = Running::start(&config("v1"));
+    let port = gateway.address().port();
+    let mut client = gateway.client();
+    client.send(V1).unwrap();
+    for number in 0..2 {
+        let told = client.get("/", &[]).unwrap().text();
+        assert_eq!(told, format!("{number} PROXY TCP4 192.0.2.7 127.0.0.1 12345 {port}"));
+    }
+    let gateway = Running::start(&config("v2"));
+    let mut client = gateway.client();
+    client.send(V1).unwrap();
+    assert_eq!(client.get("/", &[]).unwrap().text(), "2 [33, 17, 0, 12, 192, 0, 2, 7, 127, 0, 0, 1]");
+}
