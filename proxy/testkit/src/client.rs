@@ -56,7 +56,13 @@ impl Client {
         let stream = TcpStream::connect(to)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self::over(stream))
+    }
+
+    /// On a connection that was made elsewhere.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream: BufReader::new(stream) }
     }
 
     /// Sends bytes as they are.

@@ -9,6 +9,7 @@ mod explain;
 mod faults;
 mod floods;
 mod h2;
+mod haproxy;
 mod headers;
 mod hedges;
 mod http1;
