@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::balance::Balancing;
 use crate::routes::HostPattern;
 use crate::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, Hedge, Listener, ProxyVersion, RequestMatch, Retry, Telemetry, Timeouts,
+    AssignRule, Drain, Exposure, Fallback, Hedge, Listener, Mirror, ProxyVersion, RequestMatch, Retry, Telemetry,
+    Timeouts,
 };
 
 /// How long a rollout may take unless it says so.
@@ -69,6 +70,8 @@ pub struct Service {
     pub proxy_protocol: Option<ProxyVersion>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Hedge>,
+    /// Where a share of its requests is sent, too.
+    pub mirror: Option<Mirror>,
 }
 
 /// A host and a path prefix.

@@ -8,11 +8,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::balance::Balancing;
 use crate::routes::RouteTable;
+
+mod policy;
+
+pub use policy::*;
 
 /// Index into [`Snapshot::services`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +153,8 @@ pub struct Service {
     pub hedge: Option<Arc<Hedge>>,
     /// How backends are told each connection's client; `None`: not at all.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Where a share of its requests is sent, too.
+    pub mirror: Option<Arc<Mirror>>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
 }
@@ -169,47 +175,6 @@ pub enum Fallback {
     Stable,
     /// 503.
     Fail,
-}
-
-/// When a request is sent again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// Tries of one request, the first included; at least 2.
-    pub attempts: u32,
-    /// Retries as a share of requests, above 0 and at most 1.
-    pub budget: f64,
-    /// What is retried.
-    pub on: Vec<RetryOn>,
-    /// Methods that are retried although a backend may have acted on the request.
-    pub methods: Vec<Method>,
-    /// The longest pause before the first retry; it doubles with each further one,
-    pub backoff: Duration,
-    /// up to this.
-    pub backoff_max: Duration,
-}
-
-/// What is retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryOn {
-    /// No endpoint takes a connection.
-    ConnectFailure,
-    /// An HTTP/2 stream that the backend did not begin to process.
-    RefusedStream,
-    /// A connection that ended before the response's head.
-    Reset,
-    /// A status from 500 to 599.
-    Status(StatusCode),
-}
-
-/// When a slow request is sent to a second endpoint of the same version.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hedge {
-    /// How long the first answer is waited for; `None`: the backend's live 95th percentile.
-    pub after: Option<Duration>,
-    /// Hedges as a share of a backend's requests, above 0 and at most 1.
-    pub budget: f64,
-    /// Methods that are hedged, of requests without a body.
-    pub methods: Vec<Method>,
 }
 
 /// Bounds on a request's time.

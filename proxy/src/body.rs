@@ -2,6 +2,8 @@
 //!
 //! Neither is boxed. Both end their part of the request's story exactly once, however they end.
 
+mod upload;
+
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -14,13 +16,13 @@ use patchgate_config::snapshot::BackendId;
 use tokio::time::Instant;
 
 use crate::capture::capture;
-use crate::connection::{RequestBody, RequestBodyError, Upload};
-use crate::deadline::Deadline;
+use crate::connection::{RequestBodyError, Upload};
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
 use crate::h1::Decoder;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Lease, Outgoing, ReadError};
+pub(crate) use upload::UploadBody;
 
 /// Why a body broke off. The stream is reset or the connection closed for it, so that what was sent never looks
 /// complete.
@@ -32,6 +34,9 @@ pub(crate) enum BodyError {
     /// The backend's side failed.
     #[error("the response body broke off")]
     Download(#[from] ReadError),
+    /// A mirror's copy was given up.
+    #[error("the copy of the body was given up")]
+    CopyGivenUp,
     /// Nothing moved for too long, or the request as a whole took too long.
     #[error("the body took too long")]
     TimedOut,
@@ -39,23 +44,6 @@ pub(crate) enum BodyError {
 
 /// In place of a bound on the whole: further away than any process lives.
 const UNBOUNDED: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// A request's body on its way to a backend.
-#[derive(Debug)]
-pub(crate) enum UploadBody {
-    /// There is none.
-    Empty,
-    /// Relayed as it comes.
-    Streaming(Box<Streaming>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Streaming {
-    body: RequestBody,
-    exchange: Rc<Exchange>,
-    deadline: Deadline,
-    idle: Duration,
-}
 
 /// A response's body on its way to the client.
 #[derive(Debug)]
@@ -113,84 +101,6 @@ pub(crate) struct Answer {
     /// The request, unless all of it was written.
     pub(crate) outgoing: Option<Box<Outgoing>>,
     pub(crate) backend: BackendId,
-}
-
-// === impl UploadBody ===
-
-impl UploadBody {
-    /// Wraps a request's body; the listener's limit bounds the pauses of the client.
-    pub(crate) fn new(body: RequestBody, exchange: &Rc<Exchange>) -> Self {
-        if body.is_end_stream() {
-            return Self::Empty;
-        }
-        let connection = &exchange.connection;
-        let idle = connection.listener.with(|listener| listener.limits.body_idle_timeout);
-        let deadline = connection.worker.deadlines.enter();
-        deadline.set(Instant::now() + idle);
-        exchange.upload.pending.set(true);
-        Self::Streaming(Box::new(Streaming { body, exchange: Rc::clone(exchange), deadline, idle }))
-    }
-}
-
-impl Streaming {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                self.deadline.set(Instant::now() + self.idle);
-                if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.exchange.upload.broken.set(true);
-                Poll::Ready(Some(Err(BodyError::Upload(error))))
-            }
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                ready!(self.deadline.poll_passed(cx));
-                self.exchange.upload.broken.set(true);
-                Poll::Ready(Some(Err(BodyError::TimedOut)))
-            }
-        }
-    }
-}
-
-impl Body for UploadBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Streaming(streaming) => {
-                let polled = streaming.poll(cx);
-                let ended = match &polled {
-                    Poll::Ready(None) => true,
-                    Poll::Ready(Some(Ok(_))) => streaming.body.is_end_stream(),
-                    _ => false,
-                };
-                if ended {
-                    streaming.exchange.upload.pending.set(false);
-                }
-                polled
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Streaming(streaming) => streaming.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Streaming(streaming) => streaming.body.size_hint(),
-        }
-    }
 }
 
 // === impl ResponseBody ===
@@ -338,7 +248,9 @@ impl Body for ResponseBody {
             Poll::Ready(Some(Ok(_))) if this.source_ended() => this.finish(Finish::Complete),
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
             Poll::Ready(Some(Err(BodyError::TimedOut))) => this.finish(Finish::TimedOut),
-            Poll::Ready(Some(Err(BodyError::Upload(_) | BodyError::Download(_)))) => this.finish(Finish::Broken),
+            Poll::Ready(Some(Err(BodyError::Upload(_) | BodyError::Download(_) | BodyError::CopyGivenUp))) => {
+                this.finish(Finish::Broken)
+            }
         }
         polled
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use patchgate_config::publish::CachedReader;
-use patchgate_config::snapshot::{BackendId, Hedge, Retry, ServiceId, Snapshot};
+use patchgate_config::snapshot::{BackendId, Hedge, Mirror, Retry, ServiceId, Snapshot};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::forward::Outbound;
 use crate::forward::hedge::Hedging;
+use crate::forward::mirror::Mirroring;
 use crate::forward::retry::Budget;
 use crate::listener::{ListenerRef, key};
 use crate::panics::PanicPool;
@@ -77,6 +78,8 @@ pub(crate) struct WorkerSnapshot {
     backends: Vec<BackendState>,
     /// Of the services that have a policy of retries.
     budgets: Budgets,
+    /// By service, of those that have a mirror.
+    mirrors: Vec<Option<Mirroring>>,
     /// What spans have in common.
     pub(crate) blocks: Blocks,
 }
@@ -290,7 +293,19 @@ impl WorkerSnapshot {
         let retrying = config.services.iter().filter(|service| service.retry.is_some());
         let budget = |name: &Arc<str>| before.and_then(|before| before.budgets.get(name)).cloned().unwrap_or_default();
         let budgets = retrying.map(|service| (Arc::clone(&service.name), budget(&service.name))).collect();
-        Self { thresholds: Thresholds::of(&config.telemetry), blocks: Blocks::new(&config), config, backends, budgets }
+        let mirrors = config.services.iter().map(|service| {
+            let endpoints = &service.mirror.as_ref()?.endpoints;
+            Some(Mirroring::new(endpoints.iter().map(|&endpoint| upstreams.pool(endpoint)).collect()))
+        });
+        let mirrors = mirrors.collect();
+        Self {
+            mirrors,
+            thresholds: Thresholds::of(&config.telemetry),
+            blocks: Blocks::new(&config),
+            config,
+            backends,
+            budgets,
+        }
     }
 
     /// The mark of a hot-fix backend as `tracestate` of its responses; `None` for a stable one.
@@ -315,6 +330,12 @@ impl WorkerSnapshot {
     pub(crate) fn hedge(&self, service: ServiceId, backend: Option<BackendId>) -> Option<(&Hedge, &Hedging)> {
         let policy = self.config.service(service).hedge.as_deref()?;
         Some((policy, self.backend(backend?).hedging.as_deref()?))
+    }
+
+    /// A service's policy of mirrors, and its mirrors.
+    pub(crate) fn mirror(&self, service: ServiceId) -> Option<(&Mirror, &Mirroring)> {
+        let policy = self.config.service(service).mirror.as_deref()?;
+        Some((policy, self.mirrors[service.0 as usize].as_ref()?))
     }
 
     /// What hedges of the backend of this name go by.

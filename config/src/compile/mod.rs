@@ -69,6 +69,7 @@ impl<'m> Compiler<'m> {
             retry: service.retry.clone().map(Arc::new),
             hedge: service.hedge.clone().map(Arc::new),
             proxy_protocol: service.proxy_protocol,
+            mirror: service.mirror.clone().map(Arc::new),
             upgrades: service.upgrades.iter().filter_map(|token| HeaderValue::from_str(token).ok()).collect(),
             rollouts: Vec::new(),
         });

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::scalar::{Duration, HedgeAfter, Percent, Share};
+use super::scalar::{ByteSize, Duration, HedgeAfter, Percent, Share};
 
 /// What routes lead to.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -40,6 +40,8 @@ pub(crate) struct Service {
     pub(crate) proxy_protocol: Option<ProxyVersion>,
     /// When a slow request is sent to a second endpoint of the same version. Absent: never.
     pub(crate) hedge: Option<Hedge>,
+    /// Where a share of this service's requests is sent, too; the answers are thrown away.
+    pub(crate) mirror: Option<Mirror>,
 }
 
 /// A host and a path. The most specific host wins, then the longest prefix.
@@ -191,4 +193,30 @@ pub(crate) struct OutlierEjection {
     /// Most of a backend's endpoints at a time; 0% turns it off.
     #[schemars(extend("default" = "50%"))]
     pub(crate) max_ejected: Option<Percent>,
+}
+
+/// Where a share of requests is sent, too. Mirrored requests carry `x-patchgate-shadow: 1`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mirror {
+    /// Its addresses, `IP:PORT` each, asked in turn.
+    #[schemars(required, length(min = 1))]
+    pub(crate) endpoints: Option<Vec<String>>,
+    /// Share of requests.
+    #[schemars(extend("default" = "100%"))]
+    pub(crate) percent: Option<Percent>,
+    /// The longest body that is copied; a request with a longer one is not mirrored.
+    #[schemars(extend("default" = "64KiB"))]
+    pub(crate) max_body: Option<ByteSize>,
+    /// Mirrors at a time, on each worker; further ones are left out.
+    #[schemars(extend("default" = 64))]
+    pub(crate) concurrency: Option<u32>,
+    /// Methods that are mirrored.
+    #[schemars(extend("default" = ["GET", "HEAD", "OPTIONS", "TRACE"]))]
+    pub(crate) methods: Option<Vec<String>>,
+    /// What their `host` says. Absent: what the client asked for.
+    pub(crate) host: Option<String>,
+    /// Bound on one mirror.
+    #[schemars(extend("default" = "5s"))]
+    pub(crate) timeout: Option<Duration>,
 }

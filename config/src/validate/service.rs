@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::uri::Authority;
+use http::{HeaderValue, Method, StatusCode};
 
 use super::balance::balancing;
 use super::names::unique;
-use super::values::{each, endpoints, host, name, non_zero, not_empty, path_prefix, required, seconds, text};
+use super::values::{
+    count, each, endpoints, host, name, non_zero, not_empty, path_prefix, required, room, seconds, text,
+};
 use crate::model::{Route, Service};
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::routes::HostPattern;
 use crate::rules;
-use crate::snapshot::{Exposure, Fallback, Hedge, ProxyVersion, Retry, RetryOn, Timeouts};
+use crate::snapshot::{Exposure, Fallback, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts};
 
 /// Pause before the first retry, and the most that it grows to.
 const BACKOFF: Duration = Duration::from_millis(25);
@@ -49,6 +52,7 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         None => Some(vec!["websocket".to_owned()]),
     };
     let hedge = raw.hedge.as_ref().map(|raw| hedge(raw, &at.key("hedge"), problems));
+    let mirror = raw.mirror.as_ref().map(|raw| mirror(raw, &at.key("mirror"), problems));
     let (version, endpoints) = stable?;
     Some(Service {
         name: name?,
@@ -74,6 +78,10 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         }),
         hedge: match hedge {
             Some(hedge) => Some(hedge?),
+            None => None,
+        },
+        mirror: match mirror {
+            Some(mirror) => Some(mirror?),
             None => None,
         },
     })
@@ -203,6 +211,35 @@ fn hedge(raw: &raw::Hedge, at: &Path<'_>, problems: &mut Problems) -> Option<Hed
         HedgeAfter::Delay(delay) => Some(non_zero(Some(delay), seconds(1), &at.key("after"), problems)?),
     };
     Some(Hedge { after, budget: budget?, methods: methods? })
+}
+
+fn mirror(raw: &raw::Mirror, at: &Path<'_>, problems: &mut Problems) -> Option<Mirror> {
+    let addresses = required(&raw.endpoints, at, "endpoints", "name at least one IP:PORT", problems)
+        .and_then(|list| endpoints(list, &at.key("endpoints"), problems));
+    let max_body = room(raw.max_body.map_or(64 << 10, |size| size.0), &at.key("max_body"), "a copied body", problems);
+    let concurrency = count(raw.concurrency.map(u64::from), 64, &at.key("concurrency"), problems);
+    let methods = methods(raw.methods.as_deref(), &at.key("methods"), problems);
+    let timeout = non_zero(raw.timeout, seconds(5), &at.key("timeout"), problems);
+    let host = match &raw.host {
+        None => MirrorHost::Preserve,
+        Some(text) => match text.parse::<Authority>().ok().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+            Some(host) => MirrorHost::Set(host),
+            None => {
+                let help = "write HOST or HOST:PORT, such as shadow.example.com";
+                problems.at(&rules::INVALID_VALUE, &at.key("host"), format!("`{text}` is not a host"), help);
+                return None;
+            }
+        },
+    };
+    Some(Mirror {
+        endpoints: addresses?,
+        share: raw.percent.map_or(Exposure::ALL, |percent| Exposure::from_millionths(percent.0)),
+        max_body: usize::try_from(max_body?).ok()?,
+        concurrency: usize::try_from(concurrency?).ok()?,
+        methods: methods?,
+        host,
+        timeout: timeout?,
+    })
 }
 
 fn budget(raw: Option<Share>, default: f64, at: &Path<'_>, problems: &mut Problems) -> Option<f64> {

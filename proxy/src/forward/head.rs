@@ -23,10 +23,27 @@ pub(super) struct Head {
 impl Head {
     /// Appends the head, with the empty line behind it.
     pub(super) fn write(&self, exchange: &Exchange, parent: &TraceParent, out: &mut BytesMut) {
+        self.write_fields(exchange, parent, None, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The same for a mirror, which is told so.
+    pub(super) fn write_shadow(
+        &self,
+        exchange: &Exchange,
+        parent: &TraceParent,
+        host: Option<&HeaderValue>,
+        out: &mut BytesMut,
+    ) {
+        self.write_fields(exchange, parent, host, out);
+        out.extend_from_slice(b"x-patchgate-shadow: 1\r\n\r\n");
+    }
+
+    fn write_fields(&self, exchange: &Exchange, parent: &TraceParent, host: Option<&HeaderValue>, out: &mut BytesMut) {
         let facts = exchange.facts.borrow();
         let none = HeaderValue::from_static("");
         let values = Values {
-            host: facts.authority.as_ref().unwrap_or(&none),
+            host: host.or(facts.authority.as_ref()).unwrap_or(&none),
             peer: &exchange.connection.peer_value,
             tracestate: facts.trace.state.as_ref(),
             request_id: facts.request_id.as_ref(),
@@ -44,6 +61,5 @@ impl Head {
             write_line(out, b"upgrade", upgrade.token.as_bytes());
         }
         write_framing(self.framing, &facts.method, out);
-        out.extend_from_slice(b"\r\n");
     }
 }

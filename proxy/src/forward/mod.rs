@@ -12,10 +12,12 @@ mod head;
 pub(crate) mod headers;
 pub(crate) mod hedge;
 pub(crate) mod hop;
+pub(crate) mod mirror;
 mod outbound;
 mod pace;
 mod proxy_header;
 pub(crate) mod retry;
+pub(crate) mod tee;
 mod upgrade;
 
 use std::pin::pin;
@@ -41,6 +43,9 @@ pub(crate) fn forward(call: Call<Decided>) -> impl Future<Output = Result<Commit
     let timeouts = exchange.snapshot.config.service(call.stage.service).timeouts;
     let backends = [Some(call.stage.backend), call.stage.fallback];
     let mut outbound = Outbound::new(call);
+    if let Some((policy, mirroring)) = exchange.snapshot.mirror(outbound.service) {
+        mirror::start(&exchange, &mut outbound, policy, mirroring);
+    }
     // Boxed: each layer would move it, and it is the largest thing a request has.
     Box::pin(async move {
         let mut answered = in_time(&exchange, &mut outbound, backends, &timeouts).await;

@@ -114,6 +114,19 @@ impl Outbound {
         })
     }
 
+    /// The request for a mirror, under another host if one is given; `None` if its body is too long, or it asks for a
+    /// tunnel.
+    pub(super) fn shadow(&mut self, exchange: &Exchange, host: Option<&HeaderValue>, most: usize) -> Option<Outgoing> {
+        if self.head.upgrade.is_some() {
+            return None;
+        }
+        let mut outgoing = self.outgoing.copied(most)?;
+        let parent = exchange.trace_parent(exchange.worker().new_span_id());
+        let ((), head) = exchange.worker().write(|out| self.head.write_shadow(exchange, &parent, host, out));
+        outgoing.begin(head);
+        Some(outgoing)
+    }
+
     /// Begins an attempt with its own parent id.
     pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent) {
         let ((), head) = exchange.worker().write(|out| {

@@ -61,6 +61,14 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::Ejections, reason);
     }
 
+    pub(crate) fn mirrored(&self, outcome: &str) {
+        self.counters.add_as(Count::Mirrors, outcome);
+    }
+
+    pub(crate) fn mirror_refused(&self, reason: &str) {
+        self.counters.add_as(Count::MirrorsRefused, reason);
+    }
+
     pub(crate) fn panicked(&self) {
         self.counters.add(Count::Panics);
     }

@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 use patchgate_config::snapshot::Snapshot;
 
+use crate::forward::mirror;
+
 pub(crate) use h1::{Outgoing, ReadError, ResponseHead, SendError, framing_of, write_framing};
 pub(crate) use pool::{ConnectError, Lease, Pool};
 
@@ -30,8 +32,8 @@ impl Upstreams {
 
     /// Lets go of pools that `snapshot` does not name; connections in use end with their request.
     pub(crate) fn reconcile(&self, snapshot: &Snapshot) {
-        let named: HashSet<SocketAddr> =
-            snapshot.backends.iter().flat_map(|backend| backend.endpoints.iter().copied()).collect();
+        let backends = snapshot.backends.iter().flat_map(|backend| backend.endpoints.iter().copied());
+        let named: HashSet<SocketAddr> = backends.chain(mirror::endpoints(snapshot)).collect();
         self.pools.borrow_mut().retain(|endpoint, pool| {
             let keep = named.contains(endpoint);
             if !keep {

@@ -88,6 +88,7 @@ fn service(name: &str, stable: u32) -> Service {
         balancing: Arc::default(),
         retry: None,
         hedge: None,
+        mirror: None,
         upgrades: Vec::new(),
         proxy_protocol: None,
         rollouts: vec![],

@@ -15,6 +15,7 @@ mod hedges;
 mod http1;
 mod limits;
 mod listeners;
+mod mirrors;
 mod policy;
 mod proxy_protocol;
 mod recent;

@@ -82,6 +82,7 @@ fn parts(service: &Service) -> Vec<Part> {
         part("outlier_ejection", &service.balancing.ejection),
         part("retry", &service.retry),
         part("hedge", &service.hedge),
+        part("mirror", &service.mirror),
         part("may_mark", &service.may_mark),
     ]
 }

@@ -49,6 +49,11 @@ impl Outgoing {
         Self { body, encoder: Encoder::new(framing), begun: false }
     }
 
+    /// The same body for a mirror; `None` if it is known to have more than `most` bytes. Before anything was sent.
+    pub(crate) fn copied(&mut self, most: usize) -> Option<Self> {
+        Some(Self::new(self.body.copied(most)?, self.encoder.framing()))
+    }
+
     /// Puts the head of an attempt in front of what is to be written. A request of which something was written may
     /// only begin anew if it has no body.
     pub(crate) fn begin(&mut self, head: Bytes) {

@@ -1,0 +1,77 @@
+//! A service's policies: when its requests are sent again, to a second endpoint, or to a mirror.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode};
+
+use super::Exposure;
+
+/// When a request is sent again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Tries of one request, the first included; at least 2.
+    pub attempts: u32,
+    /// Retries as a share of requests, above 0 and at most 1.
+    pub budget: f64,
+    /// What is retried.
+    pub on: Vec<RetryOn>,
+    /// Methods that are retried although a backend may have acted on the request.
+    pub methods: Vec<Method>,
+    /// The longest pause before the first retry; it doubles with each further one,
+    pub backoff: Duration,
+    /// up to this.
+    pub backoff_max: Duration,
+}
+
+/// What is retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No endpoint takes a connection.
+    ConnectFailure,
+    /// An HTTP/2 stream that the backend did not begin to process.
+    RefusedStream,
+    /// A connection that ended before the response's head.
+    Reset,
+    /// A status from 500 to 599.
+    Status(StatusCode),
+}
+
+/// When a slow request is sent to a second endpoint of the same version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hedge {
+    /// How long the first answer is waited for; `None`: the backend's live 95th percentile.
+    pub after: Option<Duration>,
+    /// Hedges as a share of a backend's requests, above 0 and at most 1.
+    pub budget: f64,
+    /// Methods that are hedged, of requests without a body.
+    pub methods: Vec<Method>,
+}
+
+/// Where a share of a service's requests is sent, too; the answers are thrown away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirror {
+    /// Its addresses, at least one, asked in turn.
+    pub endpoints: Vec<SocketAddr>,
+    /// Share of requests.
+    pub share: Exposure,
+    /// The longest body that is copied, in bytes.
+    pub max_body: usize,
+    /// Mirrors at a time, on each worker; further ones are left out.
+    pub concurrency: usize,
+    /// Methods that are mirrored.
+    pub methods: Vec<Method>,
+    /// What `host` says.
+    pub host: MirrorHost,
+    /// Bound on one mirror.
+    pub timeout: Duration,
+}
+
+/// What a mirrored request's `host` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorHost {
+    /// What the client asked for.
+    Preserve,
+    /// This.
+    Set(HeaderValue),
+}
