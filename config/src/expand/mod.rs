@@ -202,6 +202,8 @@ impl Expanded {
 struct Scanner {
     at: usize,
     state: Lexis,
+    /// Flow collections that are open: `[`, `{` and `,` part scalars in them, and elsewhere are text.
+    depth: usize,
     /// The last byte that is not blank on this line.
     last: Option<u8>,
     blank_before: bool,
@@ -243,7 +245,8 @@ impl Scanner {
         let starts = match self.last {
             Some(b':') => self.blank_before || self.quoted,
             Some(b'-' | b'?') => self.blank_before,
-            last => matches!(last, None | Some(b'[' | b'{' | b',')),
+            Some(b'[' | b'{' | b',') => self.depth > 0,
+            last => last.is_none(),
         };
         let before = self.state;
         self.state = match (before, byte) {
@@ -259,6 +262,11 @@ impl Scanner {
             (Lexis::Text, b'"') if starts => Lexis::Double,
             (state, _) => state,
         };
+        match byte {
+            b'[' | b'{' if before == Lexis::Text && (starts || self.depth > 0) => self.depth += 1,
+            b']' | b'}' if before == Lexis::Text => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
         self.closed = before == Lexis::Single && self.state == Lexis::Text;
         self.blank_before = matches!(byte, b' ' | b'\t');
         match byte {

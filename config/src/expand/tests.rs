@@ -54,6 +54,10 @@ fn comments_are_left_alone_and_what_only_looks_like_one_is_not() {
     assert_eq!(expanded(source).text, text);
     assert_eq!(expanded("a: \"\\\" # ${A}\"").text, "a: \"\\\" # value\"");
     assert_eq!(expanded("a: [b,'# ${A}',{c: \"# ${A}\"}]").text, "a: [b,'# value',{c: \"# value\"}]");
+    assert_eq!(
+        expanded("a: b{\"\nc: \" # ${A}\"\nd: b, \"\ne: ' # ${A}'").text,
+        "a: b{\"\nc: \" # value\"\nd: b, \"\ne: ' # value'"
+    );
     assert_eq!(expanded("{\"a\":\"# ${A}\",'b':'# ${A}'}").text, "{\"a\":\"# value\",'b':'# value'}");
 }
 
