@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::balance::Balancing;
 use crate::routes::HostPattern;
 use crate::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, Hedge, Listener, Mirror, ProxyVersion, RequestMatch, Retry, Telemetry,
-    Timeouts,
+    AssignRule, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, Mirror, ProxyVersion, RequestMatch, Retry,
+    Telemetry, Timeouts,
 };
 
 /// How long a rollout may take unless it says so.
@@ -72,6 +72,8 @@ pub struct Service {
     pub hedge: Option<Hedge>,
     /// Where a share of its requests is sent, too.
     pub mirror: Option<Mirror>,
+    /// Changes of header fields.
+    pub headers: Option<HeaderRules>,
 }
 
 /// A host and a path prefix.

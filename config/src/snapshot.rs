@@ -155,6 +155,8 @@ pub struct Service {
     pub proxy_protocol: Option<ProxyVersion>,
     /// Where a share of its requests is sent, too.
     pub mirror: Option<Arc<Mirror>>,
+    /// Changes of header fields.
+    pub headers: Option<Arc<HeaderRules>>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
 }

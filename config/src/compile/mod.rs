@@ -70,6 +70,7 @@ impl<'m> Compiler<'m> {
             hedge: service.hedge.clone().map(Arc::new),
             proxy_protocol: service.proxy_protocol,
             mirror: service.mirror.clone().map(Arc::new),
+            headers: service.headers.clone().map(Arc::new),
             upgrades: service.upgrades.iter().filter_map(|token| HeaderValue::from_str(token).ok()).collect(),
             rollouts: Vec::new(),
         });

@@ -22,8 +22,8 @@ pub(crate) use rollout::{
 };
 use scalar::{Duration, Workers};
 pub(crate) use service::{
-    Backoff, Fallback, Hedge, LoadBalancing, Mirror, OutlierEjection, Policy, ProxyVersion, Retry, Route, Service,
-    Stable, Timeouts,
+    Backoff, Fallback, HeaderChange, HeaderChanges, HeaderRules, Hedge, LoadBalancing, Mirror, OutlierEjection, Policy,
+    ProxyVersion, Retry, Route, Service, Stable, Timeouts,
 };
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, Telemetry, Trace};
 

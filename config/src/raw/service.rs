@@ -42,6 +42,8 @@ pub(crate) struct Service {
     pub(crate) hedge: Option<Hedge>,
     /// Where a share of this service's requests is sent, too; the answers are thrown away.
     pub(crate) mirror: Option<Mirror>,
+    /// Changes of header fields.
+    pub(crate) headers: Option<HeaderRules>,
 }
 
 /// A host and a path. The most specific host wins, then the longest prefix.
@@ -219,4 +221,38 @@ pub(crate) struct Mirror {
     /// Bound on one mirror.
     #[schemars(extend("default" = "5s"))]
     pub(crate) timeout: Option<Duration>,
+}
+
+/// Changes of header fields.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeaderRules {
+    /// Of requests, as backends get them.
+    pub(crate) request: Option<HeaderChanges>,
+    /// Of backends' responses, as clients get them.
+    pub(crate) response: Option<HeaderChanges>,
+}
+
+/// Changes of a head's fields: first `remove`, then `set`, then `append`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeaderChanges {
+    /// Fields that have this value, in place of what they had.
+    pub(crate) set: Option<Vec<HeaderChange>>,
+    /// Fields that have this value, behind what they had.
+    pub(crate) append: Option<Vec<HeaderChange>>,
+    /// Names of fields that go.
+    pub(crate) remove: Option<Vec<String>>,
+}
+
+/// A field's name and value.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeaderChange {
+    /// Its name, in any case.
+    #[schemars(required)]
+    pub(crate) name: Option<String>,
+    /// Its value.
+    #[schemars(required)]
+    pub(crate) value: Option<String>,
 }

@@ -1,9 +1,10 @@
-//! A service's policies: when its requests are sent again, to a second endpoint, or to a mirror.
+//! A service's policies: when its requests are sent again, to a second endpoint, or to a mirror, and what of
+//! their heads is changed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::Exposure;
 
@@ -74,4 +75,24 @@ pub enum MirrorHost {
     Preserve,
     /// This.
     Set(HeaderValue),
+}
+
+/// A service's changes of header fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    /// Of requests, as backends get them.
+    pub request: HeaderChanges,
+    /// Of backends' responses, as clients get them.
+    pub response: HeaderChanges,
+}
+
+/// Changes of a head's fields, in this order. None concerns what frames or routes a message, or what patchgate writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderChanges {
+    /// Fields that go.
+    pub remove: Vec<HeaderName>,
+    /// Fields that have this value alone.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields that have this value, too.
+    pub append: Vec<(HeaderName, HeaderValue)>,
 }

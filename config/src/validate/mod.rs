@@ -5,6 +5,7 @@
 
 mod admin;
 mod balance;
+mod headers;
 mod listener;
 mod names;
 mod rollout;

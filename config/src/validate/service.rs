@@ -6,6 +6,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::balance::balancing;
+use super::headers::header_rules;
 use super::names::unique;
 use super::values::{
     count, each, endpoints, host, name, non_zero, not_empty, path_prefix, required, room, seconds, text,
@@ -16,7 +17,9 @@ use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::routes::HostPattern;
 use crate::rules;
-use crate::snapshot::{Exposure, Fallback, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts};
+use crate::snapshot::{
+    Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
+};
 
 /// Pause before the first retry, and the most that it grows to.
 const BACKOFF: Duration = Duration::from_millis(25);
@@ -53,6 +56,7 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
     };
     let hedge = raw.hedge.as_ref().map(|raw| hedge(raw, &at.key("hedge"), problems));
     let mirror = raw.mirror.as_ref().map(|raw| mirror(raw, &at.key("mirror"), problems));
+    let headers = raw.headers.as_ref().map(|raw| header_rules(raw, &at.key("headers"), problems));
     let (version, endpoints) = stable?;
     Some(Service {
         name: name?,
@@ -82,6 +86,11 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         },
         mirror: match mirror {
             Some(mirror) => Some(mirror?),
+            None => None,
+        },
+        headers: match headers {
+            // Rules that change nothing are none.
+            Some(headers) => headers.map(|rules| Some(rules).filter(|rules| *rules != HeaderRules::default()))?,
             None => None,
         },
     })

@@ -227,13 +227,15 @@ pub(super) fn commit(
         place.committed(now);
     }
     let exposed = expose(exchange, backend);
+    let config = &exchange.snapshot.config;
+    let rules = config.service(config.backend(backend).service).headers.as_deref().map(|rules| &rules.response);
     let relayed = if over_http2 {
-        rewrite_response(&mut headers, exposed);
+        rewrite_response(&mut headers, exposed, rules);
         Relayed::default()
     } else {
         headers.clear();
         let lines = &connection.lines;
-        let ((), text) = exchange.worker().write(|out| write_response(lines, &exposed, out));
+        let ((), text) = exchange.worker().write(|out| write_response(lines, &exposed, rules, out));
         Relayed { text, dated: lines.found().has(Names::DATE), length: answer.length }
     };
     connection.lines.clear();

@@ -6,9 +6,9 @@
 use bytes::BytesMut;
 use http::header::{COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, Version};
-use patchgate_config::snapshot::{Forwarded, HeaderPolicy};
+use patchgate_config::snapshot::{Forwarded, HeaderChanges, HeaderPolicy};
 
-use super::hop;
+use super::{hop, rules};
 use crate::h1::{Lines, write_line};
 use crate::names::Names;
 use crate::trust::{TraceParent, append_server_timing};
@@ -215,7 +215,7 @@ pub(crate) struct Exposed {
 }
 
 /// Rewrites a response's fields for an HTTP/2 client. `exposed` as [`write_response`] has it.
-pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
+pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed, rules: Option<&HeaderChanges>) {
     let found = Names::in_head(headers);
     hop::strip(headers, found);
     match exposed.tracestate {
@@ -235,11 +235,14 @@ pub(crate) fn rewrite_response(headers: &mut HeaderMap, exposed: Exposed) {
         value.set_sensitive(true);
         headers.insert(REQUEST_ID, value);
     }
+    if let Some(rules) = rules {
+        rules::apply(rules, headers);
+    }
 }
 
 /// Appends a response's fields for an HTTP/1.1 client, all but those that frame the message: the backend's, copied
 /// from where they lie, less what stays here, and ours.
-pub(crate) fn write_response(lines: &Lines, exposed: &Exposed, out: &mut BytesMut) {
+pub(crate) fn write_response(lines: &Lines, exposed: &Exposed, rules: Option<&HeaderChanges>, out: &mut BytesMut) {
     let mut left_out = Names::HOP_BY_HOP.with(Names::CONTENT_LENGTH).with(Names::TRACESTATE);
     if exposed.request_id.is_some() {
         left_out = left_out.with(Names::X_REQUEST_ID);
@@ -250,7 +253,8 @@ pub(crate) fn write_response(lines: &Lines, exposed: &Exposed, out: &mut BytesMu
     };
     lines.write(out, |known, name| {
         let is_listed = |listed: &HeaderName| listed.as_str().as_bytes().eq_ignore_ascii_case(name);
-        !left_out.has(known) && !listed.iter().any(is_listed)
+        let stays = !left_out.has(known) && !listed.iter().any(is_listed);
+        stays && rules.is_none_or(|rules| rules::keeps(rules, name))
     });
     if let Some(state) = &exposed.tracestate {
         line(out, "tracestate", state);
@@ -262,6 +266,9 @@ pub(crate) fn write_response(lines: &Lines, exposed: &Exposed, out: &mut BytesMu
     }
     if let Some(id) = &exposed.request_id {
         line(out, "x-request-id", id);
+    }
+    if let Some(rules) = rules {
+        rules::write(rules, out);
     }
 }
 

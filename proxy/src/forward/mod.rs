@@ -17,6 +17,7 @@ mod outbound;
 mod pace;
 mod proxy_header;
 pub(crate) mod retry;
+mod rules;
 pub(crate) mod tee;
 mod upgrade;
 

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::head::Head;
 use super::headers::{REQUEST_ID, Rewrite, Values, rewrite_request};
 use super::proxy_header;
+use super::rules;
 use super::upgrade::Upgrade;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
@@ -58,6 +59,9 @@ impl Outbound {
             let rewrite = Rewrite { policy, found, trusted: stage.admitted.trusted, version: head.version, values };
             (rewrite_request(&mut head.headers, &rewrite), policy.request_id)
         });
+        if let Some(rules) = &exchange.snapshot.config.service(stage.service).headers {
+            rules::apply(&rules.request, &mut head.headers);
+        }
         if wants_id {
             facts.request_id = match rewritten.added.has(Names::X_REQUEST_ID) {
                 true => new_id(&connection.worker, &facts),

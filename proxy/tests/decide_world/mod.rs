@@ -89,6 +89,7 @@ fn service(name: &str, stable: u32) -> Service {
         retry: None,
         hedge: None,
         mirror: None,
+        headers: None,
         upgrades: Vec::new(),
         proxy_protocol: None,
         rollouts: vec![],

@@ -83,6 +83,7 @@ fn parts(service: &Service) -> Vec<Part> {
         part("retry", &service.retry),
         part("hedge", &service.hedge),
         part("mirror", &service.mirror),
+        part("headers", &service.headers),
         part("may_mark", &service.may_mark),
     ]
 }

@@ -102,6 +102,14 @@ fn lines_of(text: &str) -> Lines {
     lines
 }
 
+fn header_changes() -> impl Strategy<Value = HeaderChanges> {
+    let name = || "[a-c]{1,2}".prop_map(|name| HeaderName::try_from(name).unwrap());
+    let change = || (name(), "[a-z]{0,3}".prop_map(|value| HeaderValue::try_from(value).unwrap()));
+    let set = prop::collection::hash_map(name(), change().prop_map(|(_, value)| value), 0..3);
+    (prop::collection::vec(name(), 0..3), set, prop::collection::vec(change(), 0..3))
+        .prop_map(|(remove, set, append)| HeaderChanges { remove, set: set.into_iter().collect(), append })
+}
+
 proptest! {
     #[test]
     fn clients_of_both_versions_are_told_the_same(
@@ -118,6 +126,7 @@ proptest! {
         state in proptest::option::of(Just(HeaderValue::from_static("patch-group=a"))),
         traced in any::<bool>(),
         id in proptest::option::of(Just(HeaderValue::from_static("the-id"))),
+        rules in proptest::option::of(header_changes()),
     ) {
         let text: String = fields.iter().map(|field| format!("{field}\r\n")).collect::<String>() + "\r\n";
         let lines = lines_of(&text);
@@ -128,10 +137,10 @@ proptest! {
             request_id: id.clone(),
         };
         let mut map = lines.to_map(&mut KnownNames::default(), 0).unwrap();
-        rewrite_response(&mut map, exposed());
+        rewrite_response(&mut map, exposed(), rules.as_ref());
         map.remove("content-length");
         let mut written = BytesMut::new();
-        write_response(&lines, &exposed(), &mut written);
+        write_response(&lines, &exposed(), rules.as_ref(), &mut written);
         let written = lines_of(&format!("{}\r\n", std::str::from_utf8(&written).unwrap()));
         let written = written.to_map(&mut KnownNames::default(), 0).unwrap();
         prop_assert_eq!(written, map);
