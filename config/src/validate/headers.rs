@@ -8,8 +8,8 @@ use crate::raw;
 use crate::rules;
 use crate::snapshot::{HeaderChanges, HeaderRules};
 
-/// Fields that frame or route a message, belong to one connection, or are patchgate's own to write.
-const OURS: [&str; 28] = [
+/// Fields that frame or route a message, belong to one connection, say what may be sent twice, or are patchgate's own.
+const OURS: [&str; 29] = [
     "baggage",
     "connection",
     "content-length",
@@ -18,6 +18,7 @@ const OURS: [&str; 28] = [
     "forwarded",
     "host",
     "http2-settings",
+    "idempotency-key",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",

@@ -1,4 +1,4 @@
-//! A service's rules on header fields, in both directions and over both protocols.
+//! A service's rules on header fields, in both directions.
 
 use bytes::Bytes;
 use http::Response;
