@@ -178,13 +178,23 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     }
     let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     let (length, trailers) = match httparse::parse_headers(read, &mut fields) {
-        Ok(httparse::Status::Complete((length, fields))) if length <= MAX_OVERHEAD => (length, collect(fields)?),
+        Ok(httparse::Status::Complete((length, fields))) if length <= MAX_OVERHEAD => {
+            // The parser takes those for ends of lines; another recipient may see the end elsewhere.
+            if has_bare_line_feed(&read[..length]) {
+                return Err(Malformed("a trailer that ends in a bare line feed"));
+            }
+            (length, collect(fields)?)
+        }
         Ok(httparse::Status::Partial) if read.len() <= MAX_OVERHEAD => return Ok(None),
         Ok(_) => return Err(Malformed("trailer fields that are too long")),
         Err(_) => return Err(Malformed("a trailer that is no field")),
     };
     read.advance(length);
     Ok(Some(trailers))
+}
+
+fn has_bare_line_feed(text: &[u8]) -> bool {
+    text.split(|&byte| byte == b'\n').rev().skip(1).any(|line| line.last() != Some(&b'\r'))
 }
 
 fn collect(fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Malformed> {

@@ -14,6 +14,7 @@ mod operators;
 mod outage;
 mod reload;
 mod story;
+mod strict;
 mod w3c;
 
 use std::net::SocketAddr;

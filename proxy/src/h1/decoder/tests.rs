@@ -84,3 +84,13 @@ fn broken_chunks_are_told() {
         }
     }
 }
+
+#[test]
+fn trailers_end_in_carriage_return_and_line_feed_only() {
+    for end in ["\n", "a: b\n\r\n", "a: b\r\n\n", "a: b\nc: d\r\n\r\n"] {
+        let wire = format!("2\r\nab\r\n0\r\n{end}GET /smuggled HTTP/1.1\r\n\r\n");
+        for step in [1, 3, wire.len()] {
+            assert!(decoded(Decoder::chunked(), wire.as_bytes(), step).is_err(), "{end:?}");
+        }
+    }
+}
