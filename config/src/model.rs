@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::balance::Balancing;
 use crate::routes::HostPattern;
 use crate::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, Mirror, ProxyVersion, RequestMatch, Retry,
-    Telemetry, Timeouts,
+    AssignRule, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer, Mirror, PathChange, ProxyVersion,
+    RequestMatch, Retry, Telemetry, Timeouts,
 };
 
 /// How long a rollout may take unless it says so.
@@ -29,6 +29,8 @@ pub struct Model {
     pub listeners: Vec<Arc<Listener>>,
     /// At least one.
     pub services: Vec<Service>,
+    /// Routes that are answered here.
+    pub routes: Vec<LocalRoute>,
     /// In order of precedence.
     pub rollouts: Vec<Rollout>,
     /// Exporters and sampling.
@@ -83,6 +85,19 @@ pub struct Route {
     pub host: HostPattern,
     /// Begins with `/`.
     pub path_prefix: String,
+    /// What backends get in place of the client's path.
+    pub rewrite: Option<PathChange>,
+}
+
+/// A route that is answered here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalRoute {
+    /// The host.
+    pub host: HostPattern,
+    /// Begins with `/`.
+    pub path_prefix: String,
+    /// With what.
+    pub answer: LocalAnswer,
 }
 
 /// The life of a patch, or of a set of patches, as it is planned.

@@ -1,4 +1,4 @@
-//! Host and path to service: the compiled route table and its look-up.
+//! Host and path to service, or to an answer of our own: the compiled route table and its look-up.
 //!
 //! Exact host, else the longest `*.suffix`, else the routes of any host; then the longest path prefix, by whole
 //! segments (`/pay` matches `/pay` and `/pay/now`, not `/payments`), as the Gateway API's `PathPrefix` does. A look-up
@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::snapshot::ServiceId;
+use crate::snapshot::{LocalAnswer, PathChange, ServiceId};
 
 /// All routes of a snapshot.
 #[derive(Debug, Default)]
@@ -15,7 +15,23 @@ pub struct RouteTable {
     /// Keyed by what follows `*`, with its dot: `.example.com`.
     suffixes: HashMap<Box<str>, PathTable>,
     any: PathTable,
-    names: Vec<Box<str>>,
+    entries: Vec<Entry>,
+}
+
+/// What is known of a route.
+#[derive(Debug)]
+struct Entry {
+    name: Box<str>,
+    end: End,
+}
+
+/// What becomes of a route's requests.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// They go to a service's backends, under another path if one is given.
+    Service(ServiceId, Option<PathChange>),
+    /// They are answered here.
+    Local(Box<LocalAnswer>),
 }
 
 /// A route of one [`RouteTable`].
@@ -25,8 +41,8 @@ pub struct RouteId(u32);
 /// What a route matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteMatch {
-    /// Where the route leads.
-    pub service: ServiceId,
+    /// Where the route leads; `None`: it is answered here.
+    pub service: Option<ServiceId>,
     /// Which route it was.
     pub route: RouteId,
 }
@@ -60,9 +76,9 @@ struct PathEntry {
 impl RouteTable {
     /// Builds the table. Of several routes with one host and prefix the first wins.
     #[must_use]
-    pub fn build(routes: impl IntoIterator<Item = (HostPattern, String, ServiceId)>) -> Self {
+    pub fn build(routes: impl IntoIterator<Item = (HostPattern, String, End)>) -> Self {
         let mut table = Self::default();
-        for (host, prefix, service) in routes {
+        for (host, prefix, end) in routes {
             let name = match &host {
                 HostPattern::Exact(host) => format!("{host}{prefix}"),
                 HostPattern::Suffix(suffix) => format!("*{suffix}{prefix}"),
@@ -73,9 +89,13 @@ impl RouteTable {
                 HostPattern::Suffix(suffix) => table.suffixes.entry(suffix.into()).or_default(),
                 HostPattern::Any => &mut table.any,
             };
-            let found = RouteMatch { service, route: RouteId(table.names.len() as u32) };
+            let service = match end {
+                End::Service(service, _) => Some(service),
+                End::Local(_) => None,
+            };
+            let found = RouteMatch { service, route: RouteId(table.entries.len() as u32) };
             paths.entries.push(PathEntry { prefix: prefix.into(), parent: None, found });
-            table.names.push(name.into());
+            table.entries.push(Entry { name: name.into(), end });
         }
         table.exact.values_mut().chain(table.suffixes.values_mut()).for_each(PathTable::finish);
         table.any.finish();
@@ -102,7 +122,25 @@ impl RouteTable {
     /// A route as configured, `HOST/PREFIX`: low cardinality, fit for `http.route`.
     #[must_use]
     pub fn name(&self, route: RouteId) -> &str {
-        &self.names[route.0 as usize]
+        &self.entries[route.0 as usize].name
+    }
+
+    /// How a route changes the path for its backends.
+    #[must_use]
+    pub fn rewrite(&self, route: RouteId) -> Option<&PathChange> {
+        match &self.entries[route.0 as usize].end {
+            End::Service(_, rewrite) => rewrite.as_ref(),
+            End::Local(_) => None,
+        }
+    }
+
+    /// What a route is answered with here.
+    #[must_use]
+    pub fn answer(&self, route: RouteId) -> Option<&LocalAnswer> {
+        match &self.entries[route.0 as usize].end {
+            End::Service(..) => None,
+            End::Local(answer) => Some(answer),
+        }
     }
 }
 
@@ -143,7 +181,7 @@ impl PathTable {
 }
 
 /// Whether `prefix` begins `path` and ends at a segment's border.
-fn covers(prefix: &str, path: &str) -> bool {
+pub(crate) fn covers(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
 }
 
@@ -158,12 +196,12 @@ mod tests {
                 host if host.starts_with('*') => HostPattern::Suffix(host[1..].to_owned()),
                 host => HostPattern::Exact(host.to_owned()),
             };
-            (host, prefix.to_owned(), ServiceId(service))
+            (host, prefix.to_owned(), End::Service(ServiceId(service), None))
         }))
     }
 
     fn service(table: &RouteTable, host: &str, path: &str) -> Option<u32> {
-        table.find(host, path).map(|found| found.service.0)
+        table.find(host, path).and_then(|found| found.service).map(|service| service.0)
     }
 
     #[test]

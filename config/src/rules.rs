@@ -73,6 +73,7 @@ rules! {
     NOT_AVAILABLE = Error "not-available": "a choice is one of this version";
     UNMARKABLE_VALUE = Error "unmarkable-value": "a patch's group and version are legal mark values";
     SHADOWED_ROUTE = Warning "shadowed-route": "no route has the host and prefix of an earlier one";
+    REDIRECT_LOOP = Warning "redirect-loop": "no redirect leads to itself";
     HOTFIX_ENDPOINT_IS_STABLE = Warning "hotfix-endpoint-is-stable": "a hot-fix runs at addresses of its own";
     HOTFIX_WITHOUT_FALLBACK = Warning "hotfix-without-fallback": "a service under a rollout falls back to stable";
     ROLLOUT_WITHOUT_GATES = Warning "rollout-without-gates": "a rollout has gates that can stop it";

@@ -15,8 +15,10 @@ use crate::balance::Balancing;
 use crate::routes::RouteTable;
 
 mod policy;
+mod route;
 
 pub use policy::*;
+pub use route::*;
 
 /// Index into [`Snapshot::services`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +43,7 @@ pub struct Snapshot {
     pub workers: Option<NonZeroUsize>,
     /// Sockets to listen on.
     pub listeners: Vec<Arc<Listener>>,
-    /// Host and path to service.
+    /// Host and path to service, or to an answer of our own.
     pub routes: RouteTable,
     /// What routes lead to.
     pub services: Vec<Service>,

@@ -11,8 +11,8 @@ use patchgate_config::model::{DEADLINE, Gates, Model, OnFail, OnWithdraw, Patch,
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::routes::HostPattern;
 use patchgate_config::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, Forwarded, HeaderPolicy, Hedge, Limits, OtlpProtocol, RequestMatch, Retry,
-    RetryOn, StickyKey, Timeouts,
+    AssignRule, Drain, Exposure, Fallback, Forwarded, HeaderPolicy, Hedge, Limits, LocalAnswer, OtlpProtocol,
+    PathChange, Redirect, RequestMatch, Retry, RetryOn, Scheme, StickyKey, Timeouts,
 };
 
 fn model(name: &str) -> std::sync::Arc<Model> {
@@ -57,9 +57,13 @@ fn a_service_is_as_it_is_written() {
     let model = model("every-field.yaml");
     let service = &model.services[0];
     assert_eq!((&*service.name, &*service.version, service.may_mark), ("checkout", "1.10", false));
+    let route = |host: HostPattern, prefix: &str, rewrite| Route { host, path_prefix: prefix.to_owned(), rewrite };
+    let exact = |host: &str| HostPattern::Exact(host.to_owned());
     let routes = [
-        Route { host: HostPattern::Exact("shop.example.com".to_owned()), path_prefix: "/checkout".to_owned() },
-        Route { host: HostPattern::Suffix(".example.com".to_owned()), path_prefix: "/".to_owned() },
+        route(exact("shop.example.com"), "/checkout", None),
+        route(HostPattern::Suffix(".example.com".to_owned()), "/", None),
+        route(exact("api.example.com"), "/v1/", Some(PathChange::Prefix("/v1".len(), "/internal".to_owned()))),
+        route(exact("api.example.com"), "/ping", Some(PathChange::Full("/healthz".to_owned()))),
     ];
     assert_eq!(service.routes, routes);
     let endpoints: Vec<String> = service.endpoints.iter().map(ToString::to_string).collect();
@@ -196,4 +200,27 @@ fn a_snapshot_has_what_the_model_has() {
     assert_eq!((&rollout.assign, &rollout.force_stable), (&model.rollouts[0].assign, &model.rollouts[0].force_stable));
     assert_eq!((rollout.pin_version, rollout.exposure.millionths()), (true, 5_000));
     assert!(!snapshot.backend(rollout.backend).may_mark);
+}
+
+#[test]
+fn a_route_that_is_answered_here_is_as_it_is_written() {
+    let model = model("every-field.yaml");
+    let routes = &model.routes;
+    let redirect = Redirect {
+        scheme: Some(Scheme::Https),
+        host: Some("new.example.com".to_owned()),
+        port: Some(8443),
+        path: Some(PathChange::prefix("/", "/old".to_owned())),
+        status: StatusCode::PERMANENT_REDIRECT,
+    };
+    assert_eq!(routes[0].host, HostPattern::Exact("old.example.com".to_owned()));
+    assert_eq!(routes[0].answer, LocalAnswer::Redirect(redirect));
+    assert_eq!(routes[1].answer.status(), StatusCode::FOUND);
+    let LocalAnswer::Direct(robots) = &routes[2].answer else { panic!("{:?}", routes[2]) };
+    assert_eq!(
+        (&robots.body[..], robots.content_type.as_bytes()),
+        (&b"User-agent: *\nDisallow: /\n"[..], &b"text/plain"[..])
+    );
+    let LocalAnswer::Direct(gone) = &routes[3].answer else { panic!("{:?}", routes[3]) };
+    assert_eq!((gone.status, gone.body.len()), (StatusCode::GONE, 0));
 }

@@ -1,6 +1,6 @@
 //! The compiled table finds what a linear search over all routes finds.
 
-use patchgate_config::routes::{HostPattern, RouteTable};
+use patchgate_config::routes::{End, HostPattern, RouteTable};
 use patchgate_config::snapshot::ServiceId;
 use proptest::prelude::*;
 
@@ -49,10 +49,10 @@ proptest! {
         requests in prop::collection::vec((host(), path()), 1..40),
     ) {
         let table = RouteTable::build(
-            routes.iter().cloned().zip(0..).map(|((host, prefix), id)| (host, prefix, ServiceId(id))),
+            routes.iter().cloned().zip(0..).map(|((host, prefix), id)| (host, prefix, End::Service(ServiceId(id), None))),
         );
         for (host, path) in requests {
-            let found = table.find(&host, &path).map(|found| found.service.0);
+            let found = table.find(&host, &path).and_then(|found| found.service).map(|service| service.0);
             prop_assert_eq!(found, naive(&routes, &host, &path), "{} {}", host, path);
         }
     }

@@ -64,7 +64,7 @@ impl Validator {
             let block = self.block(field);
             let may_be_empty = block["type"] == "object" && block["required"].is_null();
             // These mean something by being there.
-            let optional = ["retry", "hedge", "admin"].contains(&name.as_str());
+            let optional = ["retry", "hedge", "admin", "rewrite"].contains(&name.as_str());
             if value[name].is_null() && !field["default"].is_null() {
                 value[name] = field["default"].clone();
             } else if value[name].is_null() && may_be_empty && !optional {

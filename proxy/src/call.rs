@@ -5,7 +5,6 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use patchgate_config::routes::RouteMatch;
 use patchgate_config::snapshot::{BackendId, ServiceId};
 
 use crate::connection::RequestBody;
@@ -34,7 +33,7 @@ pub(crate) struct Admitted {
 #[derive(Debug)]
 pub(crate) struct Routed {
     pub(crate) admitted: Admitted,
-    pub(crate) route: RouteMatch,
+    pub(crate) service: ServiceId,
 }
 
 /// Its backend is known, its trace context written.

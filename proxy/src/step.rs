@@ -1,36 +1,59 @@
-//! The future of a layer that either refuses at once or hands the request on.
+//! The future of a layer that either refuses or answers at once, or hands the request on.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::body::ResponseBody;
+use crate::commit::Committed;
 use crate::error::ProxyError;
 
+/// Why a request goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It is refused.
+    Refused(ProxyError),
+    /// It was answered. Boxed: rare, and larger than the way of every other request.
+    Answered(Box<Committed<ResponseBody>>),
+}
+
+impl From<ProxyError> for Stop {
+    fn from(error: ProxyError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 pin_project! {
-    /// Refused, or on its way.
+    /// Refused or answered, or on its way.
     #[project = StepProjection]
     pub(crate) enum Step<F> {
-        Refused { error: ProxyError },
+        // Taken when it is told.
+        Stopped { stop: Option<Stop> },
         Next { #[pin] future: F },
     }
 }
 
-impl<F, T> Future for Step<F>
+impl<F> Future for Step<F>
 where
-    F: Future<Output = Result<T, ProxyError>>,
+    F: Future<Output = Result<Committed<ResponseBody>, ProxyError>>,
 {
-    type Output = Result<T, ProxyError>;
+    type Output = Result<Committed<ResponseBody>, ProxyError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            StepProjection::Refused { error } => Poll::Ready(Err(*error)),
+            StepProjection::Stopped { stop } => match stop.take() {
+                Some(Stop::Answered(committed)) => Poll::Ready(Ok(*committed)),
+                Some(Stop::Refused(error)) => Poll::Ready(Err(error)),
+                // Polled behind its end.
+                None => Poll::Ready(Err(ProxyError::Abandoned)),
+            },
             StepProjection::Next { future } => future.poll(cx),
         }
     }
 }
 
-/// A layer that turns a request of one stage into one of the next, or refuses.
+/// A layer that turns a request of one stage into one of the next, or stops it.
 macro_rules! step_layer {
     ($(#[$doc:meta])* $layer:ident, $service:ident: $from:ty => $to:ty, $step:path) => {
         $(#[$doc])*
@@ -53,7 +76,11 @@ macro_rules! step_layer {
 
         impl<S> tower_service::Service<$crate::call::Call<$from>> for $service<S>
         where
-            S: tower_service::Service<$crate::call::Call<$to>, Error = $crate::error::ProxyError>,
+            S: tower_service::Service<
+                    $crate::call::Call<$to>,
+                    Response = $crate::commit::Committed<$crate::body::ResponseBody>,
+                    Error = $crate::error::ProxyError,
+                >,
         {
             type Response = S::Response;
             type Error = $crate::error::ProxyError;
@@ -69,7 +96,7 @@ macro_rules! step_layer {
             fn call(&mut self, call: $crate::call::Call<$from>) -> Self::Future {
                 match $step(call) {
                     Ok(call) => $crate::step::Step::Next { future: self.inner.call(call) },
-                    Err(error) => $crate::step::Step::Refused { error },
+                    Err(stop) => $crate::step::Step::Stopped { stop: Some(stop.into()) },
                 }
             }
         }

@@ -21,6 +21,9 @@ services:
     routes: [{ host: "*.example.com", path_prefix: /search }]
     stable: { version: v7, endpoints: ["127.0.0.1:9004"] }
     fallback: fail
+routes:
+  - { host: old.example.com, redirect: { host: shop.example.com, status: 301 } }
+  - { path_prefix: /gone, direct_response: { status: 410, body: gone } }
 rollouts:
   - name: npe-fix
     service: checkout
@@ -92,8 +95,33 @@ fn a_route_is_told_by_its_host_pattern_prefix_and_service() {
     ];
     for (uri, expected) in cases {
         let route = ask("edge", INSIDE, uri, &[]).route.unwrap();
-        assert_eq!((route.host.as_str(), route.path_prefix.as_str(), route.service.as_str()), expected, "{uri}");
+        assert_eq!(
+            (route.host.as_str(), route.path_prefix.as_str(), route.service.as_deref().unwrap()),
+            expected,
+            "{uri}"
+        );
     }
+}
+
+#[test]
+fn what_a_route_answers_itself_is_told_without_a_decision() {
+    let trail = ask("edge", INSIDE, "http://old.example.com/a?b", &[PARENT]);
+    assert_eq!(trail.route.as_ref().map(|route| &route.service), Some(&None));
+    let answer = trail.answer.unwrap();
+    assert_eq!((answer.kind, answer.status), ("redirect", 301));
+    assert_eq!(answer.location.as_deref(), Some("http://shop.example.com/a?b"));
+    assert!(trail.refused.is_none() && trail.decision.is_none() && trail.upstream.is_none());
+    assert!(trail.trace.unwrap().followed && trail.sampling.is_some());
+    let answer = ask("edge", INSIDE, "http://any.test/gone", &[]).answer.unwrap();
+    assert_eq!((answer.kind, answer.status, answer.location), ("direct_response", 410, None));
+}
+
+#[test]
+fn a_rewritten_path_is_told() {
+    let config = CONFIG.replace("{ path_prefix: /pay }", "{ path_prefix: /pay, rewrite: { path_prefix: /v1 } }");
+    let trail = explain(&compiled(&config), &question("edge", INSIDE, "http://any.test/pay/now", &[])).unwrap();
+    assert_eq!(trail.route.unwrap().rewritten.as_deref(), Some("/v1/now"));
+    assert_eq!(ask("edge", INSIDE, CHECKOUT_URL, &[]).route.unwrap().rewritten, None);
 }
 
 #[test]

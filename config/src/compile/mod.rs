@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use crate::model::Model;
 use crate::rollout_table::{RolloutTable, Row};
-use crate::routes::RouteTable;
+use crate::routes::{End, RouteTable};
 use crate::snapshot::{AssignRule, Backend, BackendId, Exposure, Rollout, RolloutId, Service, ServiceId, Snapshot};
 
 /// Compiles what a request is served by.
@@ -30,14 +30,21 @@ pub fn compile(model: &Model, table: &RolloutTable, revision: u64) -> Snapshot {
         compiler.add(row, service, exposure);
     }
     let routes = model.services.iter().zip(0..).flat_map(|(service, id)| {
-        service.routes.iter().map(move |route| (route.host.clone(), route.path_prefix.clone(), ServiceId(id)))
+        service.routes.iter().map(move |route| {
+            let end = End::Service(ServiceId(id), route.rewrite.clone());
+            (route.host.clone(), route.path_prefix.clone(), end)
+        })
     });
+    let local = model
+        .routes
+        .iter()
+        .map(|route| (route.host.clone(), route.path_prefix.clone(), End::Local(Box::new(route.answer.clone()))));
     Snapshot {
         revision,
         digest: model.digest.clone(),
         workers: model.workers,
         listeners: model.listeners.clone(),
-        routes: RouteTable::build(routes),
+        routes: RouteTable::build(routes.chain(local)),
         services: compiler.services,
         backends: compiler.backends,
         rollouts: compiler.rollouts,

@@ -5,8 +5,7 @@
 
 mod not_in_force;
 mod rollouts;
-
-use std::collections::HashMap;
+mod routes;
 
 use crate::model::Model;
 use crate::problem::{Path, Problems};
@@ -15,7 +14,7 @@ use crate::rules;
 
 /// Notes every risky pattern.
 pub(crate) fn lint(config: &Config, problems: &mut Problems) {
-    shadowed_routes(config, problems);
+    routes::lint(config, problems);
     trust(config, problems);
     sampling(config, problems);
     sent_twice(config, problems);
@@ -29,25 +28,6 @@ pub(crate) fn rollouts(list: &[Rollout], model: Option<&Model>, problems: &mut P
     let services = model.map(rollouts::of_model).unwrap_or_default();
     rollouts::lint(list, &services, problems);
     not_in_force::rollouts(list, problems);
-}
-
-fn shadowed_routes(config: &Config, problems: &mut Problems) {
-    let list = Path::ROOT.key("services");
-    let mut seen: HashMap<(String, &str), (usize, usize)> = HashMap::new();
-    for (index, service) in config.services.iter().flatten().enumerate() {
-        for (number, route) in service.routes.iter().flatten().enumerate() {
-            let host = route.host.as_deref().unwrap_or("").to_ascii_lowercase();
-            let prefix = route.path_prefix.as_deref().unwrap_or("/");
-            let earlier = *seen.entry((host, prefix)).or_insert((index, number));
-            if earlier != (index, number) {
-                let (service, route) = earlier;
-                let message = format!("this route never matches: services[{service}].routes[{route}] is the same");
-                let help = "remove one of the two, or tell them apart by host or prefix";
-                let at = list.index(index);
-                problems.at(&rules::SHADOWED_ROUTE, &at.key("routes").index(number), message, help);
-            }
-        }
-    }
 }
 
 fn trust(config: &Config, problems: &mut Problems) {

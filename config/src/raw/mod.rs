@@ -7,6 +7,7 @@ mod admin;
 mod listener;
 pub(crate) mod read;
 mod rollout;
+mod route;
 pub(crate) mod scalar;
 mod service;
 mod telemetry;
@@ -20,10 +21,11 @@ pub(crate) use rollout::{
     Approval, AssignRule, Condition, ConsistencyGate, ErrorRateGate, Gates, LatencyGate, OnFail, OnWithdraw, Patch,
     PatchRef, PercentRule, RequestRule, Rollout, Stage,
 };
+pub(crate) use route::{DirectResponse, LocalRoute, Redirect, Route, Scheme};
 use scalar::{Duration, Workers};
 pub(crate) use service::{
     Backoff, Fallback, HeaderChange, HeaderChanges, HeaderRules, Hedge, LoadBalancing, Mirror, OutlierEjection, Policy,
-    ProxyVersion, Retry, Route, Service, Stable, Timeouts,
+    ProxyVersion, Retry, Service, Stable, Timeouts,
 };
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, Telemetry, Trace};
 
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     /// What routes lead to.
     #[schemars(required, length(min = 1))]
     pub(crate) services: Option<Vec<Service>>,
+    /// Routes that patchgate answers itself: redirects and direct responses. They are found as the services' are.
+    pub(crate) routes: Option<Vec<LocalRoute>>,
     /// Hot-fixes under test, in order of precedence.
     pub(crate) rollouts: Option<Vec<Rollout>>,
     /// Exporters and sampling.

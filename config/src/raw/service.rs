@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::route::Route;
 use super::scalar::{ByteSize, Duration, HedgeAfter, Percent, Share};
 
 /// What routes lead to.
@@ -44,17 +45,6 @@ pub(crate) struct Service {
     pub(crate) mirror: Option<Mirror>,
     /// Changes of header fields.
     pub(crate) headers: Option<HeaderRules>,
-}
-
-/// A host and a path. The most specific host wins, then the longest prefix.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Route {
-    /// `a.example.com`, or `*.example.com` for every host below; no port. Absent: any host.
-    pub(crate) host: Option<String>,
-    /// Beginning of the path, by whole segments: `/pay` is `/pay` and `/pay/now`, not `/payments`.
-    #[schemars(extend("default" = "/"))]
-    pub(crate) path_prefix: Option<String>,
 }
 
 /// The version in force.

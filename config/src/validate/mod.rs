@@ -9,6 +9,7 @@ mod headers;
 mod listener;
 mod names;
 mod rollout;
+mod route;
 mod service;
 mod telemetry;
 mod values;
@@ -34,6 +35,7 @@ pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, prob
     let workers = workers(config.workers, problems);
     let listeners = listener::listeners(config.listeners.as_deref(), &root.key("listeners"), problems);
     let services = service::services(config.services.as_deref(), &root.key("services"), problems);
+    let routes = route::local(config.routes.as_deref().unwrap_or_default(), &root.key("routes"), problems);
     let names = service_names(config).filter(|_| !services_cut);
     let rollouts = self::rollouts(config.rollouts.as_deref().unwrap_or_default(), names.as_deref(), problems);
     let telemetry =
@@ -47,6 +49,7 @@ pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, prob
         workers: workers?,
         listeners: listeners?,
         services: services?,
+        routes: routes?,
         rollouts: rollouts?,
         telemetry: telemetry?,
         admin: match admin {

@@ -8,14 +8,12 @@ use http::{HeaderValue, Method, StatusCode};
 use super::balance::balancing;
 use super::headers::header_rules;
 use super::names::unique;
-use super::values::{
-    count, each, endpoints, host, name, non_zero, not_empty, path_prefix, required, room, seconds, text,
-};
-use crate::model::{Route, Service};
+use super::route::route;
+use super::values::{count, each, endpoints, name, non_zero, not_empty, required, room, seconds, text};
+use crate::model::Service;
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
-use crate::routes::HostPattern;
 use crate::rules;
 use crate::snapshot::{
     Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
@@ -111,15 +109,6 @@ fn upgrade(token: &str, at: &Path<'_>, problems: &mut Problems) -> Option<String
         return None;
     }
     Some(lower)
-}
-
-fn route(raw: &raw::Route, at: &Path<'_>, problems: &mut Problems) -> Option<Route> {
-    let host = match &raw.host {
-        Some(text) => host(text, &at.key("host"), problems),
-        None => Some(HostPattern::Any),
-    };
-    let prefix = path_prefix(raw.path_prefix.as_deref().unwrap_or("/"), &at.key("path_prefix"), problems);
-    Some(Route { host: host?, path_prefix: prefix? })
 }
 
 type Stable = (std::sync::Arc<str>, Vec<std::net::SocketAddr>);

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
-use patchgate_config::snapshot::{Listener, ServiceId, Snapshot};
+use patchgate_config::snapshot::{Listener, LocalAnswer, ServiceId, Snapshot};
 
 use crate::admit::admit;
 use crate::error::ProxyError;
@@ -19,7 +19,7 @@ use crate::names::Names;
 use crate::rollout::decide::{Input, decide_observed};
 use crate::rollout::follow::{Onward, State, Thresholds, follow};
 use crate::rollout::{Decision, Track, fallback};
-use crate::route::look_up;
+use crate::route::{is_secure, location, look_up};
 use crate::telemetry::channel::Channel;
 use crate::telemetry::decide::{Sampling, decide as exported};
 use crate::trust::tracestate::TRACESTATE;
@@ -28,8 +28,8 @@ use crate::trust::{
 };
 use rules::Rules;
 pub use trail::{
-    DecisionStep, Found, HeaderStep, ListenerStep, MarkStep, PercentStep, Refusal, RouteStep, RuleKind, RuleStep,
-    SamplingStep, TraceStep, Trail, UpstreamStep,
+    AnswerStep, DecisionStep, Found, HeaderStep, ListenerStep, MarkStep, PercentStep, Refusal, RouteStep, RuleKind,
+    RuleStep, SamplingStep, TraceStep, Trail, UpstreamStep,
 };
 
 /// A request that might come.
@@ -82,6 +82,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Trail, Unknow
         },
         refused: None,
         route: None,
+        answer: None,
         trace: None,
         mark: None,
         rules: Vec::new(),
@@ -91,14 +92,19 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Trail, Unknow
     };
     Ok(match arrive(snapshot, listener, question) {
         Err(error) => Trail { refused: Some(refusal(error)), ..trail },
-        Ok((service, route)) => {
-            go_on(snapshot, listener, question, service, random, Trail { route: Some(route), ..trail })
+        Ok((service, route, answer)) => {
+            let trail = Trail { route: Some(route), answer, ..trail };
+            go_on(snapshot, listener, question, service, random, trail)
         }
     })
 }
 
 /// Admission and routing.
-fn arrive(snapshot: &Snapshot, listener: &Listener, question: &Question) -> Result<(ServiceId, RouteStep), ProxyError> {
+fn arrive(
+    snapshot: &Snapshot,
+    listener: &Listener,
+    question: &Question,
+) -> Result<(Option<ServiceId>, RouteStep, Option<AnswerStep>), ProxyError> {
     let Question { method, uri, headers, .. } = question;
     let found = Names::in_head(headers);
     let authority = admit(method, uri, Version::HTTP_11, headers, found, listener.limits.header_count)?;
@@ -109,9 +115,21 @@ fn arrive(snapshot: &Snapshot, listener: &Listener, question: &Question) -> Resu
     let route = RouteStep {
         host: if host.is_empty() { "*".to_owned() } else { host.to_owned() },
         path_prefix: path_prefix.to_owned(),
-        service: snapshot.service(found.service).name.to_string(),
+        service: found.service.map(|service| snapshot.service(service).name.to_string()),
+        rewritten: snapshot.routes.rewrite(found.route).map(|change| change.apply(uri.path()).into_owned()),
     };
-    Ok((found.service, route))
+    let answer = snapshot.routes.answer(found.route).map(|answer| AnswerStep {
+        kind: answer.as_str(),
+        status: answer.status().as_u16(),
+        location: match answer {
+            LocalAnswer::Redirect(redirect) => {
+                let secure = is_secure(headers, listener.trusts(question.client));
+                Some(location(redirect, secure, Some(&authority), uri))
+            }
+            LocalAnswer::Direct(_) => None,
+        },
+    });
+    Ok((found.service, route, answer))
 }
 
 /// Trust, decision and sampling.
@@ -119,36 +137,40 @@ fn go_on(
     snapshot: &Snapshot,
     listener: &Listener,
     question: &Question,
-    service: ServiceId,
+    service: Option<ServiceId>,
     random: u64,
     trail: Trail,
 ) -> Trail {
     let headers = &question.headers;
     let incoming = Incoming::read(headers, trail.listener.trusted, listener.baggage);
     let mark = incoming.mark();
-    let input = Input {
-        service,
-        mark: mark.mark().map(|mark| (mark.group(), mark.version())),
-        assign: listener.assign,
-        headers,
-        query: question.uri.query(),
-        client: question.client,
-        random,
-    };
-    let mut rules = Rules { snapshot, input: &input, steps: Vec::new() };
-    let decision = decide_observed(&input, snapshot, &mut rules);
+    let decided = service.map(|service| {
+        let input = Input {
+            service,
+            mark: mark.mark().map(|mark| (mark.group(), mark.version())),
+            assign: listener.assign,
+            headers,
+            query: question.uri.query(),
+            client: question.client,
+            random,
+        };
+        let mut rules = Rules { snapshot, input: &input, steps: Vec::new() };
+        let decision = decide_observed(&input, snapshot, &mut rules);
+        (service, decision, rules.steps)
+    });
+    let decision = decided.as_ref().map(|(_, decision, _)| decision);
     let mut ids = fastrand::Rng::with_seed(random);
     let fresh = TraceId::from_random(ids.u128(..));
     let thresholds = Thresholds::of(&snapshot.telemetry);
-    let onward = follow(&incoming, mark.mark(), &decision, snapshot, thresholds, fresh);
+    let onward = follow(&incoming, mark.mark(), decision, snapshot, thresholds, fresh);
     let attempt = SpanId::from_random(ids.u64(..));
     Trail {
         trace: Some(trace_step(headers, &incoming)),
         mark: Some(mark_step(&mark)),
-        rules: rules.steps,
-        decision: Some(decision_step(snapshot, service, &decision)),
-        sampling: Some(sampling_step(&incoming, &onward, &decision)),
-        upstream: Some(upstream_step(headers, &incoming, &onward, attempt)),
+        sampling: Some(sampling_step(&incoming, &onward, decision)),
+        upstream: decision.map(|_| upstream_step(headers, &incoming, &onward, attempt)),
+        decision: decided.as_ref().map(|(service, decision, _)| decision_step(snapshot, *service, decision)),
+        rules: decided.map(|(_, _, rules)| rules).unwrap_or_default(),
         ..trail
     }
 }
@@ -207,7 +229,7 @@ fn decision_step(snapshot: &Snapshot, service: ServiceId, decision: &Decision) -
     }
 }
 
-fn sampling_step(incoming: &Incoming<'_>, onward: &Onward<'_>, decision: &Decision) -> SamplingStep {
+fn sampling_step(incoming: &Incoming<'_>, onward: &Onward<'_>, decision: Option<&Decision>) -> SamplingStep {
     let (by, threshold) = match onward.basis {
         Basis::Raised(threshold) => ("raised", Some(threshold)),
         Basis::Root(threshold) => ("root", threshold),
@@ -219,7 +241,7 @@ fn sampling_step(incoming: &Incoming<'_>, onward: &Onward<'_>, decision: &Decisi
     let exported = exported(Sampling {
         sampled: onward.flags.sampled(),
         raised: onward.raised,
-        control: decision.track == Track::Control,
+        control: decision.is_some_and(|decision| decision.track == Track::Control),
         parent: incoming.parent.is_some(),
         response_mark: false,
     });

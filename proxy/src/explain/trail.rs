@@ -17,6 +17,8 @@ pub struct Trail {
     pub refused: Option<Refusal>,
     /// What host and path led to.
     pub route: Option<RouteStep>,
+    /// What the route itself answers.
+    pub answer: Option<AnswerStep>,
     /// The trace context that came.
     pub trace: Option<TraceStep>,
     /// The mark that came.
@@ -62,8 +64,21 @@ pub struct RouteStep {
     pub host: String,
     /// The longest path prefix of that host that fits.
     pub path_prefix: String,
-    /// Where it leads.
-    pub service: String,
+    /// Where it leads; `null`: it is answered here.
+    pub service: Option<String>,
+    /// The path that backends get, where that is not the request's.
+    pub rewritten: Option<String>,
+}
+
+/// An answer that a route has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AnswerStep {
+    /// `redirect` or `direct_response`.
+    pub kind: &'static str,
+    /// Its status.
+    pub status: u16,
+    /// Where a redirect leads.
+    pub location: Option<String>,
 }
 
 /// What the trace context headers are worth.

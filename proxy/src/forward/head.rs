@@ -1,6 +1,6 @@
 //! A request's head as bytes, written anew for each attempt: only the parent id differs.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 
 use super::headers::{Rewritten, Values, origin_form};
@@ -13,6 +13,8 @@ use crate::upstream::write_framing;
 /// What of a head is not told by the exchange's facts.
 #[derive(Debug)]
 pub(super) struct Head {
+    /// In place of the client's target, where the route says so.
+    pub(super) target: Option<Bytes>,
     pub(super) headers: HeaderMap,
     pub(super) rewritten: Rewritten,
     pub(super) framing: Framing,
@@ -50,7 +52,10 @@ impl Head {
         };
         out.extend_from_slice(facts.method.as_str().as_bytes());
         out.extend_from_slice(b" ");
-        out.extend_from_slice(origin_form(&facts.uri).as_bytes());
+        match &self.target {
+            None => out.extend_from_slice(origin_form(&facts.uri).as_bytes()),
+            Some(target) => out.extend_from_slice(target),
+        }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         self.rewritten.write(&self.headers, &values, facts.version, out);
         out.extend_from_slice(b"traceparent: ");

@@ -1,7 +1,9 @@
 //! A request as backends get it: rewritten once, written as often as attempts need it.
 
-use http::{HeaderName, HeaderValue, Method};
-use patchgate_config::snapshot::{ProxyVersion, Retry, RetryOn, ServiceId, StickyKey};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use patchgate_config::routes::RouteId;
+use patchgate_config::snapshot::{ProxyVersion, Retry, RetryOn, ServiceId, Snapshot, StickyKey};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::head::Head;
@@ -68,8 +70,9 @@ impl Outbound {
                 false => head.headers.get(REQUEST_ID).cloned(),
             };
         }
+        let target = facts.route.and_then(|route| rewritten_target(&exchange.snapshot.config, route, &facts.uri));
         drop(facts);
-        let head = Head { headers: std::mem::take(&mut head.headers), rewritten, framing, upgrade };
+        let head = Head { target, headers: std::mem::take(&mut head.headers), rewritten, framing, upgrade };
         let outgoing = Outgoing::new(body, framing);
         let tells_client = exchange.snapshot.config.service(stage.service).proxy_protocol;
         Self { head, outgoing, service: stage.service, policy_has_resets: false, tells_client, repeated: false }
@@ -102,9 +105,12 @@ impl Outbound {
 
     /// The same request, to be sent beside it; `None` if it has a body or asks for a tunnel, of which there is only one.
     pub(super) fn copy(&self) -> Option<Self> {
-        let Head { headers, rewritten, framing: Framing::None, upgrade: None } = &self.head else { return None };
+        let Head { target, headers, rewritten, framing: Framing::None, upgrade: None } = &self.head else {
+            return None;
+        };
         Some(Self {
             head: Head {
+                target: target.clone(),
                 headers: headers.clone(),
                 rewritten: rewritten.clone(),
                 framing: Framing::None,
@@ -160,6 +166,15 @@ impl Outbound {
     pub(super) fn repeat(&mut self, method: &Method) -> bool {
         self.head.framing == Framing::None && method.is_idempotent() && !std::mem::replace(&mut self.repeated, true)
     }
+}
+
+/// The target as the route has it for backends, if it changes the path.
+fn rewritten_target(config: &Snapshot, route: RouteId, uri: &Uri) -> Option<Bytes> {
+    let path = config.routes.rewrite(route)?.apply(uri.path());
+    Some(match uri.query() {
+        None => path.into_owned().into(),
+        Some(query) => format!("{path}?{query}").into(),
+    })
 }
 
 /// A request's id is that of its trace, where nobody gave it another.

@@ -52,18 +52,18 @@ impl Thresholds {
     }
 }
 
-/// Follows a decision. `fresh`: the id of the trace if it begins here.
+/// Follows a decision; there is none for what is answered here. `fresh`: the id of the trace if it begins here.
 pub(crate) fn follow<'a>(
     incoming: &Incoming<'_>,
     mark: Option<Mark<'a>>,
-    decision: &Decision,
+    decision: Option<&Decision>,
     snapshot: &'a Snapshot,
     thresholds: Thresholds,
     fresh: TraceId,
 ) -> Onward<'a> {
     let id = incoming.parent.map_or(fresh, |parent| parent.trace_id);
     let randomness = Randomness::of(id, incoming.state.randomness());
-    let raised = mark.is_some() || decision.track != Track::Stable;
+    let raised = mark.is_some() || decision.is_some_and(|decision| decision.track != Track::Stable);
     let (sampled, basis) = outgoing_by(&SamplingInput {
         parent: incoming.parent_sampling(),
         randomness,
@@ -72,7 +72,7 @@ pub(crate) fn follow<'a>(
         default_threshold: thresholds.default,
         clear_random_flag: snapshot.telemetry.clear_random_flag,
     });
-    let assigned = decision.assigned.then_some(decision.rollout).flatten();
+    let assigned = decision.filter(|decision| decision.assigned).and_then(|decision| decision.rollout);
     let rollout = assigned.map(|id| snapshot.rollout(id));
     let assigned = rollout.and_then(|rollout| Mark::new(&rollout.group, &rollout.version).ok());
     let edit = Edit { mark: assigned.or(mark).map_or(MarkEdit::Keep, MarkEdit::Set), ot: sampled.ot };

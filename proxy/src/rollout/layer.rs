@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use http::request::Parts;
 use patchgate_config::snapshot::{BackendId, Fallback, ServiceId, Snapshot};
 
 use super::decide::{Decision, Input, decide};
@@ -33,35 +34,28 @@ enum Written {
 fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
     let connection = &call.exchange.connection;
     let trusted = call.stage.admitted.trusted;
-    let (assign, baggage) = connection.listener.with(|listener| (listener.assign, listener.baggage));
-    let (decision, state) = {
-        let incoming = Incoming::read(&call.head.headers, trusted, baggage);
-        let mark = incoming.mark();
-        count(&call.exchange, &incoming, &mark);
+    let service = call.stage.service;
+    let assign = connection.listener.with(|listener| listener.assign);
+    let config = &call.exchange.snapshot.config;
+    let (decision, state) = trace_on(&call.exchange, &call.head, trusted, |head, mark| {
         let input = Input {
-            service: call.stage.route.service,
-            mark: mark.mark().map(|mark| (mark.group(), mark.version())),
+            service,
+            mark: mark.map(|mark| (mark.group(), mark.version())),
             assign,
-            headers: &call.head.headers,
-            query: call.head.uri.query(),
+            headers: &head.headers,
+            query: head.uri.query(),
             client: connection.peer.ip(),
             random: connection.worker.random(),
         };
-        let decision = decide(&input, &call.exchange.snapshot.config);
-        let state = follow_trace(&call.exchange, &incoming, mark.mark(), &decision);
-        (decision, state)
-    };
+        Some(decide(&input, config))
+    });
+    let decision = decision.expect("the closure takes one");
     let headers = &mut call.head.headers;
     if !trusted {
         strip_mark(headers);
     }
-    let state = match state {
-        Written::Unchanged => headers.get(TRACESTATE).cloned(),
-        Written::Empty => None,
-        Written::Anew(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
-    };
     let backend = decision.backend;
-    let fallback = fallback(&call.exchange.snapshot.config, call.stage.route.service, backend);
+    let fallback = fallback(config, service, backend);
     let mut facts = call.exchange.facts.borrow_mut();
     facts.trace.state = state;
     facts.decision = Some(decision);
@@ -72,11 +66,37 @@ fn enter(mut call: Call<Routed>) -> Result<Call<Decided>, ProxyError> {
     if let Some(in_flight) = call.exchange.snapshot.backend(backend).canary() {
         *call.exchange.canary.borrow_mut() = Some(in_flight.enter(&call.exchange));
     }
-    Ok(call.advance(|routed| Decided { admitted: routed.admitted, service: routed.route.service, backend, fallback }))
+    Ok(call.advance(|routed| Decided { admitted: routed.admitted, service, backend, fallback }))
+}
+
+/// Reads the trace context and the mark of a request, has `decide` decide, if there is something to decide, and takes
+/// down how the trace goes on. The decision, and `tracestate` as it goes on.
+pub(crate) fn trace_on(
+    exchange: &Exchange,
+    head: &Parts,
+    trusted: bool,
+    decide: impl FnOnce(&Parts, Option<Mark<'_>>) -> Option<Decision>,
+) -> (Option<Decision>, Option<HeaderValue>) {
+    let baggage = exchange.connection.listener.with(|listener| listener.baggage);
+    let incoming = Incoming::read(&head.headers, trusted, baggage);
+    let mark = incoming.mark();
+    count(exchange, &incoming, &mark);
+    let decision = decide(head, mark.mark());
+    let state = match follow_trace(exchange, &incoming, mark.mark(), decision.as_ref()) {
+        Written::Unchanged => head.headers.get(TRACESTATE).cloned(),
+        Written::Empty => None,
+        Written::Anew(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
+    };
+    (decision, state)
 }
 
 /// Takes down how the request's trace goes on, and writes its `tracestate` if that changes.
-fn follow_trace(exchange: &Exchange, incoming: &Incoming<'_>, mark: Option<Mark<'_>>, decision: &Decision) -> Written {
+fn follow_trace(
+    exchange: &Exchange,
+    incoming: &Incoming<'_>,
+    mark: Option<Mark<'_>>,
+    decision: Option<&Decision>,
+) -> Written {
     let mut facts = exchange.facts.borrow_mut();
     let trace = &mut facts.trace;
     let snapshot = &exchange.snapshot;

@@ -11,5 +11,5 @@ mod matches;
 pub mod observe;
 
 pub use decide::{Decision, Reason, Track};
-pub(crate) use layer::{RolloutLayer, fallback};
+pub(crate) use layer::{RolloutLayer, fallback, trace_on};
 pub(crate) use matches::{with_key, with_key_of};

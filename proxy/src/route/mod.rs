@@ -1,4 +1,7 @@
-//! Host and path to service.
+//! Host and path to service, or to an answer of our own.
+
+mod local;
+mod redirect;
 
 use http::HeaderValue;
 use patchgate_config::routes::RouteMatch;
@@ -7,23 +10,28 @@ use patchgate_config::snapshot::Snapshot;
 use crate::admit::route_host;
 use crate::call::{Admitted, Call, Routed};
 use crate::error::ProxyError;
-use crate::step::step_layer;
+use crate::step::{Stop, step_layer};
+pub(crate) use redirect::{is_secure, location};
 
 step_layer! {
-    /// Finds the route, or answers 404.
+    /// Finds the route, or answers: 404, or what the route says.
     RouteLayer, Route: Admitted => Routed, find
 }
 
-fn find(call: Call<Admitted>) -> Result<Call<Routed>, ProxyError> {
+fn find(call: Call<Admitted>) -> Result<Call<Routed>, Stop> {
     let exchange = &call.exchange;
     let config = &exchange.snapshot.config;
     let mut facts = exchange.facts.borrow_mut();
     let route = look_up(config, facts.authority.as_ref(), call.head.uri.path()).ok_or(ProxyError::NoRoute)?;
-    exchange.total_at.set(exchange.started + config.service(route.service).timeouts.total);
     facts.route = Some(route.route);
-    facts.service = Some(route.service);
+    let Some(service) = route.service else {
+        drop(facts);
+        return Err(local::answer(call, route.route));
+    };
+    exchange.total_at.set(exchange.started + config.service(service).timeouts.total);
+    facts.service = Some(service);
     drop(facts);
-    Ok(call.advance(|admitted| Routed { admitted, route }))
+    Ok(call.advance(|admitted| Routed { admitted, service }))
 }
 
 /// The route of a request for this authority.

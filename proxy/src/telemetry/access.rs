@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::sync::mpsc;
 
+use patchgate_config::snapshot::LocalAnswer;
 use tokio::sync::oneshot;
 
 use crate::exchange::{Exchange, Facts};
@@ -57,6 +58,7 @@ impl AccessLog {
             "track": facts.decision.map(|decision| decision.track.as_str()),
             "decision": facts.decision.map(|decision| decision.reason.as_str()),
             "status": facts.status.map(|status| status.as_u16()),
+            "answer": facts.route.and_then(|route| config.routes.answer(route)).map(LocalAnswer::as_str),
             "error": facts.error.map(crate::error::ProxyError::code),
             "end": end,
             "attempts": facts.sent.len(),

@@ -9,6 +9,10 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::BadRequests, reason);
     }
 
+    pub(crate) fn answered_locally(&self, kind: &str) {
+        self.counters.add_as(Count::LocalAnswers, kind);
+    }
+
     pub(crate) fn mark(&self, result: &MarkResult<'_>) {
         self.counters.add_as(Count::Marks, result.as_str());
     }

@@ -76,6 +76,9 @@ fn server(
         if let Some(route) = route {
             attributes.text(key!("http.route"), route);
         }
+        if let Some(answer) = facts.route.and_then(|route| config.routes.answer(route)) {
+            attributes.text(key!("patchgate.answer"), answer.as_str());
+        }
         if let Some(status) = facts.status {
             attributes.int(key!("http.response.status_code"), status.as_u16().into());
         }
@@ -185,7 +188,9 @@ fn client(
     otlp::span(out, &span, |attributes| {
         method_attributes(attributes, facts, method);
         // The query is left out: it may carry what a collector must not keep.
-        attributes.joined(key!("url.full"), &endpoint.url, facts.uri.path());
+        let rewrite = facts.route.and_then(|route| config.routes.rewrite(route));
+        let path = rewrite.map_or(Cow::Borrowed(facts.uri.path()), |change| change.apply(facts.uri.path()));
+        attributes.joined(key!("url.full"), &endpoint.url, &path);
         if let Some(status) = sent.status {
             attributes.int(key!("http.response.status_code"), status.as_u16().into());
         }

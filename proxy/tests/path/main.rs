@@ -20,6 +20,7 @@ mod policy;
 mod proxy_protocol;
 mod recent;
 mod retry;
+mod routes;
 mod rules;
 mod spans;
 mod trust;

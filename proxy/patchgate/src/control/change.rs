@@ -44,6 +44,7 @@ fn changes(now: &Model, next: &Model) -> Vec<String> {
     let rest = |model: &Model| {
         [
             ("workers", part("", &model.workers)),
+            ("routes", part("", &model.routes)),
             ("telemetry", part("", &model.telemetry)),
             ("health", part("", &model.health)),
             ("drain", part("", &model.drain)),

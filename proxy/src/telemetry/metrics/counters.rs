@@ -60,6 +60,8 @@ families! {
             "target_malformed", "connect_refused", "expectation_failed", "coding_unsupported", "version_unsupported",
             "too_many_headers", "no_route", "request_body_broken", "other",
         ];
+    LocalAnswers: "patchgate_local_answers", "Requests answered by their route itself, by how.",
+        Some("kind"), &["redirect", "direct_response"];
     ResponseMarks: "patchgate_response_marks", "Marks in responses, by what became of them.",
         Some("result"), &["honoured", "over_rate", "malformed"];
     Fallbacks: "patchgate_fallbacks", "Requests sent to stable because their hot-fix backend could not be reached.",

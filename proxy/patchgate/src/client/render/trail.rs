@@ -28,6 +28,7 @@ struct Trail {
     listener: Listener,
     refused: Option<Refused>,
     route: Option<Route>,
+    answer: Option<Answered>,
     trace: Option<Trace>,
     mark: Option<Mark>,
     rules: Vec<Rule>,
@@ -58,7 +59,16 @@ struct Refused {
 struct Route {
     host: String,
     path_prefix: String,
-    service: String,
+    service: Option<String>,
+    rewritten: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Answered {
+    kind: String,
+    status: u16,
+    location: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -164,6 +174,10 @@ pub(crate) fn explanation(explanation: &Value, style: Style) -> Option<String> {
 fn story(trail: &Trail, style: Style) -> String {
     let mut lines = vec![listener(&trail.listener, style)];
     lines.extend(trail.route.as_ref().map(|route| self::route(route, style)));
+    if let Some(answer) = &trail.answer {
+        let to = answer.location.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+        lines.push(step(true, style, "answered here", &format!("{} {}{to}", answer.status, answer.kind)));
+    }
     if let Some(refused) = &trail.refused {
         lines.push(step(
             false,
@@ -209,7 +223,12 @@ fn listener(listener: &Listener, style: Style) -> String {
 
 fn route(route: &Route, style: Style) -> String {
     let host = if route.host == "*" { "any host" } else { &route.host };
-    step(true, style, "route", &format!("{host}, {} leads to service {}", route.path_prefix, route.service))
+    let leads = match (&route.service, &route.rewritten) {
+        (None, _) => "is answered here".to_owned(),
+        (Some(service), None) => format!("leads to service {service}"),
+        (Some(service), Some(path)) => format!("leads to service {service}, as {path}"),
+    };
+    step(true, style, "route", &format!("{host}, {} {leads}", route.path_prefix))
 }
 
 fn trace(trace: &Trace, style: Style) -> Vec<String> {
@@ -305,7 +324,7 @@ fn recent(recent: &Recent, style: Style) -> String {
             let marked = if recent.assigned { ", and marked here" } else { "" };
             format!("{track} (reason {reason}{by}){marked}")
         }
-        _ => "refused before there was one".to_owned(),
+        _ => "ended before there was one".to_owned(),
     };
     lines.push(fact("decision", &track));
     lines.push(fact("decided for", &or_none(&recent.backend)));
