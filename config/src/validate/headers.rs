@@ -23,6 +23,9 @@ const OURS: [&str; 29] = [
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
+    "sec-websocket-accept",
+    "sec-websocket-key",
+    "sec-websocket-version",
     "server-timing",
     "te",
     "traceparent",
@@ -36,9 +39,6 @@ const OURS: [&str; 29] = [
     "x-forwarded-proto",
     "x-patchgate-shadow",
     "x-request-id",
-    "sec-websocket-accept",
-    "sec-websocket-key",
-    "sec-websocket-version",
 ];
 
 pub(super) fn header_rules(raw: &raw::HeaderRules, at: &Path<'_>, problems: &mut Problems) -> Option<HeaderRules> {

@@ -97,8 +97,9 @@ pub(super) fn start(exchange: &Exchange, outbound: &mut Outbound, policy: &Mirro
         MirrorHost::Preserve => None,
         MirrorHost::Set(host) => Some(host),
     };
-    let Some(outgoing) = outbound.shadow(exchange, host, policy.max_body) else {
-        return worker.telemetry.mirror_refused("body");
+    let outgoing = match outbound.shadow(exchange, host, policy.max_body) {
+        Ok(outgoing) => outgoing,
+        Err(reason) => return worker.telemetry.mirror_refused(reason),
     };
     let (worker, timeout) = (Rc::clone(worker), policy.timeout);
     tokio::task::spawn_local(async move {

@@ -124,17 +124,24 @@ impl Outbound {
         })
     }
 
-    /// The request for a mirror, under another host if one is given; `None` if its body is too long, or it asks for a
-    /// tunnel.
-    pub(super) fn shadow(&mut self, exchange: &Exchange, host: Option<&HeaderValue>, most: usize) -> Option<Outgoing> {
+    /// The request for a mirror, under another host if one is given.
+    ///
+    /// # Errors
+    /// Why there is none, as a label: its body is too long, or it asks for a tunnel.
+    pub(super) fn shadow(
+        &mut self,
+        exchange: &Exchange,
+        host: Option<&HeaderValue>,
+        most: usize,
+    ) -> Result<Outgoing, &'static str> {
         if self.head.upgrade.is_some() {
-            return None;
+            return Err("upgrade");
         }
-        let mut outgoing = self.outgoing.copied(most)?;
+        let mut outgoing = self.outgoing.copied(most).ok_or("body")?;
         let parent = exchange.trace_parent(exchange.worker().new_span_id());
         let ((), head) = exchange.worker().write(|out| self.head.write_shadow(exchange, &parent, host, out));
         outgoing.begin(head);
-        Some(outgoing)
+        Ok(outgoing)
     }
 
     /// Begins an attempt with its own parent id.

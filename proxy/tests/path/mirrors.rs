@@ -121,3 +121,12 @@ fn a_method_that_is_not_safe_is_mirrored_by_name_alone() {
     assert_eq!(client.reply().unwrap().text(), "stable");
     assert_eq!((gateway.count(Count::MirrorsRefused, "method"), mirror.requests()), (1, 0));
 }
+
+#[test]
+fn a_request_for_a_tunnel_is_not_mirrored_and_that_is_counted_as_such() {
+    let (stable, mirror) = (Upstream::named("stable"), Upstream::named("mirror"));
+    let gateway = gateway(stable.address, mirror.address, "percent: 100%");
+    gateway.get("/", &[("connection", "upgrade"), ("upgrade", "websocket")]);
+    assert_eq!((gateway.count(Count::MirrorsRefused, "upgrade"), mirror.requests()), (1, 0));
+    assert_eq!(gateway.count(Count::MirrorsRefused, "body"), 0);
+}

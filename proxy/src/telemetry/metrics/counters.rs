@@ -82,7 +82,7 @@ families! {
     Mirrors: "patchgate_mirrors", "Requests sent to a mirror, too, by what became of that.",
         Some("outcome"), &["answered", "server_error", "failed", "timed_out", "given_up"];
     MirrorsRefused: "patchgate_mirrors_refused", "Requests that were to be mirrored and were not, by reason.",
-        Some("reason"), &["concurrency", "method", "body"];
+        Some("reason"), &["concurrency", "method", "upgrade", "body"];
     Withdrawn: "patchgate_withdrawn", "Canary requests in flight that a withdrawal ended, by how.",
         Some("outcome"), &["answered", "fallback", "broken"];
     Panics: "patchgate_panics", "Panics in requests' tasks.", None, NONE;
