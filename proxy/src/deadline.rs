@@ -56,6 +56,7 @@ impl Deadlines {
                 None => self.sooner.notified().await,
                 Some(at) => {
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep_until(at) => self.look(Instant::now()),
                         () = self.sooner.notified() => {}
                     }
@@ -75,6 +76,12 @@ impl Deadlines {
             }
         }
         self.next_look.set(earliest.map(|at| at.max(now + LOOK_AT_MOST_EVERY)));
+    }
+
+    /// How many places are held.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().len()
     }
 
     /// Has every deadline pass now.

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use crate::socket::Socket;
 
 /// Up to this many bytes a vectored write is flattened.
 const FLATTEN: usize = 16 * 1024;
@@ -18,20 +19,20 @@ thread_local! {
     static FLAT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A TCP stream that writes so.
+/// A socket that writes so.
 #[derive(Debug)]
-pub(crate) struct FlatIo(TokioIo<TcpStream>);
+pub(crate) struct FlatIo(TokioIo<Socket>);
 
 impl FlatIo {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Socket) -> Self {
         Self(TokioIo::new(stream))
     }
 
-    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream_mut(&mut self) -> &mut Socket {
         self.0.inner_mut()
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &Socket {
         self.0.inner()
     }
 }

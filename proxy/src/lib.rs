@@ -32,6 +32,9 @@ mod h1;
 mod names;
 pub mod panics;
 mod respond;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+mod socket;
 mod step;
 mod tunnel;
 mod worker;

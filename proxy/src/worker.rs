@@ -182,6 +182,12 @@ impl Worker {
         self.random.borrow_mut().u64(..)
     }
 
+    /// Draws from `seed` from now on.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.random.borrow_mut().seed(seed);
+    }
+
     pub(crate) fn new_trace_id(&self) -> TraceId {
         TraceId::from_random(self.random.borrow_mut().u128(..))
     }
@@ -336,6 +342,16 @@ impl WorkerSnapshot {
     pub(crate) fn mirror(&self, service: ServiceId) -> Option<(&Mirror, &Mirroring)> {
         let policy = self.config.service(service).mirror.as_deref()?;
         Some((policy, self.mirrors[service.0 as usize].as_ref()?))
+    }
+
+    /// What is still counted as in flight.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let pools = self.backends.iter().flat_map(|backend| &backend.pools);
+        let busy =
+            pools.filter(|pool| pool.load.outstanding() > 0.0).map(|pool| format!("load of {}", pool.endpoint()));
+        let mirrors = self.mirrors.iter().flatten().filter(|mirroring| mirroring.in_flight() > 0);
+        busy.chain(mirrors.map(|mirroring| format!("{} mirrors", mirroring.in_flight()))).collect()
     }
 
     /// What hedges of the backend of this name go by.

@@ -90,7 +90,7 @@ impl Balancer {
         random: u64,
         key: impl FnOnce(&patchgate_config::snapshot::StickyKey) -> Option<u64>,
     ) -> Order<'b> {
-        let nanos = self.endpoints.nanos(now.into_std());
+        let nanos = self.endpoints.nanos(now);
         let usable = |at: usize| !self.states[at].is_ejected(nanos);
         let (first, is_usable) = match &self.config.policy {
             Policy::RoundRobin => {
@@ -203,7 +203,7 @@ impl Turn {
             Outcome::Failed => {
                 self.pool.load.failed(took, now);
                 let Balancer { config, endpoints, states, .. } = &*self.balancer;
-                let nanos = endpoints.nanos(now.into_std());
+                let nanos = endpoints.nanos(now);
                 if let Some(length) = endpoints.failed(states, self.at, &config.ejection, nanos) {
                     exchange.worker().telemetry.ejected("consecutive_failures");
                     tracing::warn!(endpoint = %self.pool.endpoint(), ?length, "ejected: too many failures in a row");

@@ -49,7 +49,7 @@ impl Load {
     }
 
     /// Requests in flight.
-    pub(super) fn outstanding(&self) -> f64 {
+    pub(crate) fn outstanding(&self) -> f64 {
         f64::from(self.outstanding.get())
     }
 

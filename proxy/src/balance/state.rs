@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use patchgate_config::balance::Ejection;
+use tokio::time::Instant;
 
 /// Most times that an ejection grows by its base.
 const LONGEST: u32 = 10;

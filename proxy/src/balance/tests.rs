@@ -26,7 +26,7 @@ fn chosen(balancer: &Balancer, pools: &[Rc<Pool>], key: Option<u64>, random: &mu
 
 fn eject(balancer: &Balancer, at: usize) {
     let config = &balancer.config.ejection;
-    let now = balancer.endpoints.nanos(std::time::Instant::now());
+    let now = balancer.endpoints.nanos(Instant::now());
     for _ in 0..config.consecutive_failures {
         balancer.endpoints.failed(&balancer.states, at, config, now);
     }

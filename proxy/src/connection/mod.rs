@@ -18,12 +18,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use patchgate_config::snapshot::Limits;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
 use crate::listener::ListenerRef;
 use crate::respond::Unanswerable;
+use crate::socket::Socket;
 use crate::worker::Worker;
 pub(crate) use h1::Upload;
 use h1::{Ended, HEAD_TIMEOUT};
@@ -58,7 +58,7 @@ enum Protocol {
 }
 
 /// Serves `stream` until it ends.
-pub(crate) async fn serve<S>(worker: Rc<Worker>, listener: ListenerRef, stream: TcpStream, peer: SocketAddr, stack: S)
+pub(crate) async fn serve<S>(worker: Rc<Worker>, listener: ListenerRef, stream: Socket, peer: SocketAddr, stack: S)
 where
     S: Service<Inbound, Response = Response<ResponseBody>, Error = Unanswerable> + Clone + 'static,
     S::Future: 'static,
@@ -136,6 +136,8 @@ async fn detect(connection: &Connection, wire: &Wire, limits: &Limits) -> Option
 /// Waits, with neither parser nor buffers, for the client's next byte; false: the connection is to be closed.
 async fn sleep_until_readable(connection: &Connection, wire: &Wire, limits: &Limits) -> bool {
     tokio::select! {
+        // Who comes in time is served, however late it is looked at.
+        biased;
         readable = poll_fn(|cx| wire.poll_readable(cx)) => readable.is_ok(),
         () = tokio::time::sleep(limits.idle_timeout) => false,
         () = connection.worker.draining() => {

@@ -13,10 +13,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::net::TcpStream;
 
 use crate::flat::FlatIo;
 use crate::h1::ReadBuffer;
+use crate::socket::Socket as Stream;
 
 /// HTTP/2 frames gathered before they are written in any case.
 const GATHER: usize = 64 * 1024;
@@ -59,7 +59,7 @@ pub(super) struct WireIo(pub(super) Rc<Wire>);
 // === impl Wire ===
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Rc<Self> {
+    pub(super) fn new(stream: Stream) -> Rc<Self> {
         let socket = Socket { stream: FlatIo::new(stream), prefix: Bytes::new(), gathered: BytesMut::new() };
         Rc::new(Self { socket: RefCell::new(socket), traffic: Rc::default() })
     }

@@ -131,6 +131,7 @@ async fn send(
 
 fn begin(exchange: &Exchange, backend: BackendId, pool: &Pool) -> u8 {
     let span = exchange.worker().new_span_id();
+    exchange.worker().telemetry.attempt_started();
     let mut facts = exchange.facts.borrow_mut();
     // The first begins with the request: between the two nothing waits.
     let started = if facts.sent.is_empty() { exchange.started } else { Instant::now() };

@@ -58,6 +58,12 @@ impl Mirroring {
         Self { pools, next: Cell::new(0), in_flight: Rc::default() }
     }
 
+    /// Those that have not ended.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
     fn enter(&self, most: usize) -> Option<Place> {
         let in_flight = self.in_flight.get();
         (in_flight < most).then(|| {

@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
+
+use crate::socket::Socket;
 
 /// Room for one read; doubled while reads fill it, so that a large body takes few of them.
 const LEAST_ROOM: usize = 8 * 1024;
@@ -26,7 +27,7 @@ impl ReadBuffer {
     }
 
     /// Reads some more; 0 is the end.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut Socket) -> Poll<io::Result<usize>> {
         // What was taken off may still be in use, so making room costs an allocation: not for a small gain.
         if self.bytes.capacity() - self.bytes.len() < self.room / 2 {
             self.bytes.reserve(self.room);

@@ -54,7 +54,7 @@ pub(crate) async fn accept<S>(
                 true => Box::pin(proxy_header::client(&worker, &listener, &mut stream, peer)).await,
             };
             let Some(peer) = peer else { return };
-            connection::serve(worker, listener, stream, peer, stack).await;
+            connection::serve(worker, listener, stream.into(), peer, stack).await;
         });
     };
     let mut stop = std::pin::pin!(stop);

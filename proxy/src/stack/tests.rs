@@ -55,8 +55,13 @@ where
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = socket.accept().await.unwrap();
-        let served =
-            tokio::task::spawn_local(connection::serve(Rc::clone(&worker), listener, stream, peer, around(forward)));
+        let served = tokio::task::spawn_local(connection::serve(
+            Rc::clone(&worker),
+            listener,
+            stream.into(),
+            peer,
+            around(forward),
+        ));
         client.write_all(REQUEST).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();

@@ -44,6 +44,12 @@ impl AccessLog {
         Ok((Self { lines }, ended))
     }
 
+    /// One that has room for nothing.
+    #[cfg(feature = "simulation")]
+    pub(super) fn nowhere() -> Self {
+        Self { lines: mpsc::sync_channel(0).0 }
+    }
+
     /// Writes a request's line; false if there was no room for it.
     pub(super) fn write(&self, exchange: &Exchange, facts: &Facts, end: &'static str, seconds: f64) -> bool {
         let config = &exchange.snapshot.config;

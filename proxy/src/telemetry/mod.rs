@@ -105,6 +105,20 @@ impl Telemetry {
         Ok(telemetry)
     }
 
+    /// One that ships nothing, and has no threads.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn unshipped(workers: usize) -> Arc<Self> {
+        let counts: [Arc<ChannelCounts>; 2] = Default::default();
+        let senders = counts.each_ref().map(|counts| channel::channel(counts).0);
+        Arc::new(Self {
+            metrics: Metrics::new(workers, counts),
+            recent: Arc::new(Recent::new(workers)),
+            senders: Mutex::new(Some(senders)),
+            exporters: Mutex::default(),
+            access: Mutex::new(Some((AccessLog::nowhere(), oneshot::channel().1))),
+        })
+    }
+
     /// Follows a configuration: collectors and bounds.
     pub fn apply(&self, config: &Config) {
         let exporters = self.exporters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,6 +252,11 @@ impl WorkerTelemetry {
         self.metrics.serves(self.index, revision);
     }
 
+    /// Counts an attempt when it begins; its end is counted by [`finish`](Self::finish).
+    pub(crate) fn attempt_started(&self) {
+        self.counters.add(Count::AttemptsStarted);
+    }
+
     /// Counts an answer when it is committed; its request's end is counted by [`finish`](Self::finish).
     pub(crate) fn committed(&self, winner: Contender) {
         self.counters.add_nth(Count::Commits, winner.index());
@@ -286,7 +305,6 @@ impl WorkerTelemetry {
         let winner = exchange.guard.winner().unwrap_or(Contender::ClientGone);
         self.counters.add_nth(Count::Finished, finish as usize);
         for (end, cause) in facts.attempts.settle(cause_of(winner)) {
-            self.counters.add(Count::AttemptsStarted);
             self.counters.add_nth(Count::Attempts, end as usize);
             if let (Some(cause), false) = (cause, end == End::Committed) {
                 self.counters.add_nth(Count::Dropped, cause as usize);

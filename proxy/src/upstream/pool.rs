@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::h1::Connection;
 use crate::balance::Load;
+use crate::socket::Socket;
 
 /// Kept connections of one worker to one endpoint; a burst's further ones are closed when they come back.
 const MAX_IDLE: usize = 1024;
@@ -75,13 +74,11 @@ impl Pool {
 
     /// A new connection.
     pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Lease, ConnectError> {
-        let stream = match tokio::time::timeout(timeout, TcpStream::connect(self.endpoint)).await {
+        let stream = match tokio::time::timeout(timeout, Socket::connect(self.endpoint)).await {
             Err(_) => return Err(ConnectError::TimedOut),
             Ok(Err(_)) => return Err(ConnectError::Failed),
             Ok(Ok(stream)) => stream,
         };
-        // Requests are written whole; waiting for more would only delay them.
-        let _ = stream.set_nodelay(true);
         Ok(Lease { pool: Rc::clone(self), connection: Box::new(Connection::new(stream)), reused: false })
     }
 

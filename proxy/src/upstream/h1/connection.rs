@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Frame;
 use hyper::rt::Write;
-use tokio::net::TcpStream;
 
 use super::{Outgoing, ResponseHead, head};
 use crate::flat::FlatIo;
 use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
+use crate::socket::Socket;
 
 /// The most that one read takes.
 const READ_AT_MOST: usize = 256 * 1024;
@@ -54,7 +54,7 @@ pub(crate) enum ReadError {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Socket) -> Self {
         Self {
             io: FlatIo::new(stream),
             read: ReadBuffer::new(READ_AT_MOST),
