@@ -30,6 +30,7 @@ pub mod publish;
 pub mod rollout_table;
 pub mod routes;
 pub mod snapshot;
+pub mod tls;
 
 // what was found
 pub mod diagnostic;

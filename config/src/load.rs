@@ -65,6 +65,26 @@ pub enum LoadError {
     Invalid(Report),
 }
 
+/// Looks up the bytes of files that a configuration names.
+pub type Files<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, FileError>;
+
+/// Why a file that is named has no bytes.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The system does not let it be read.
+    #[error("{0}")]
+    Unreadable(std::io::Error),
+    /// It is something else.
+    #[error("it is {0}")]
+    NotAFile(&'static str),
+    /// It has more than [`MAX_BYTES`].
+    #[error("it is larger than {} MiB", MAX_BYTES / 1024 / 1024)]
+    TooLarge,
+    /// Whoever wrote the text may not have it read.
+    #[error("a text that was posted may name those files only that the one in force names")]
+    NotAllowed,
+}
+
 /// Loads a file. `env` looks up what `${NAME}` stands for.
 ///
 /// # Errors
@@ -74,21 +94,35 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, LoadError> {
     from_text(&path.display().to_string(), &text, env).map_err(LoadError::Invalid)
 }
 
-/// The text of a regular file of bounded size.
+/// The text of a configuration.
 fn read(path: &Path) -> Result<String, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let bytes = bytes_of(path).map_err(|error| match error {
+        FileError::Unreadable(source) => unreadable(source),
+        FileError::NotAFile(what) => LoadError::NotAFile { path: path.to_owned(), what },
+        FileError::TooLarge => LoadError::TooLarge { path: path.to_owned() },
+        error @ FileError::NotAllowed => unreadable(std::io::Error::other(error)),
+    })?;
+    String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+}
+
+/// The bytes of a regular file of bounded size.
+///
+/// # Errors
+/// Why there are none.
+pub fn bytes_of(path: &Path) -> Result<Vec<u8>, FileError> {
     // Asked before it is opened: opening a pipe waits for its writer.
-    let kind = std::fs::metadata(path).map_err(unreadable)?.file_type();
+    let kind = std::fs::metadata(path).map_err(FileError::Unreadable)?.file_type();
     if !kind.is_file() {
-        return Err(LoadError::NotAFile { path: path.to_owned(), what: describe(kind) });
+        return Err(FileError::NotAFile(describe(kind)));
     }
     let mut bytes = Vec::new();
     // One more than allowed tells too much from just enough, whatever size the system claims.
-    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(LoadError::TooLarge { path: path.to_owned() });
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    match read.map_err(FileError::Unreadable)? as u64 > MAX_BYTES {
+        true => Err(FileError::TooLarge),
+        false => Ok(bytes),
     }
-    String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
 }
 
 fn describe(kind: FileType) -> &'static str {
@@ -100,15 +134,23 @@ fn describe(kind: FileType) -> &'static str {
     }
 }
 
-/// Loads a text; `file` is how reports call it.
+/// Loads a text, and the files of certificates that it names; `file` is how reports call it.
 ///
 /// # Errors
 /// The text has errors; the report tells all of them, and its risks.
 pub fn from_text(file: &str, text: &str, env: Env<'_>) -> Result<Loaded, Report> {
+    from_text_with(file, text, env, &bytes_of)
+}
+
+/// The same, with files looked up by `files`.
+///
+/// # Errors
+/// The text has errors; the report tells all of them, and its risks.
+pub fn from_text_with(file: &str, text: &str, env: Env<'_>, files: Files<'_>) -> Result<Loaded, Report> {
     let mut problems = Problems::default();
     let expanded = expand(text, env, &mut problems);
     let mut tree = tree::parse::parse(&expanded.text, &mut problems);
-    let model = tree.as_mut().and_then(|tree| model(text, tree, &mut problems));
+    let model = tree.as_mut().and_then(|tree| model(text, tree, files, &mut problems));
     let report = problems.into_report(file, text, &expanded, tree.as_ref());
     match model {
         Some(model) if !report.has_errors() => Ok(Loaded { model: Arc::new(model), report }),
@@ -116,10 +158,10 @@ pub fn from_text(file: &str, text: &str, env: Env<'_>) -> Result<Loaded, Report>
     }
 }
 
-fn model(text: &str, tree: &mut Node<'_>, problems: &mut Problems) -> Option<Model> {
+fn model(text: &str, tree: &mut Node<'_>, files: Files<'_>, problems: &mut Problems) -> Option<Model> {
     let config = raw::read::read(tree, problems)?;
     lint::lint(&config, problems);
-    validate::validate(&config, digest(text), tree.lost_entries("services"), problems)
+    validate::validate(&config, digest(text), tree.lost_entries("services"), files, problems)
 }
 
 /// XXH3 in 128 bits, in hex: tells files apart, and is no defence against someone who wants two to look alike.

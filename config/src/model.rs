@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::snapshot::{
     AssignRule, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer, Mirror, PathChange, ProxyVersion,
     RequestMatch, Retry, Telemetry, Timeouts,
 };
+use crate::tls::{BackendTls, Credentials};
 
 /// How long a rollout may take unless it says so.
 pub const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -43,6 +44,24 @@ pub struct Model {
     pub drain: Drain,
 }
 
+impl Model {
+    /// Certificates with their keys, of listeners and services.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credentials> {
+        let listeners = self.listeners.iter().filter_map(|listener| listener.tls.as_deref());
+        let services = self.services.iter().filter_map(|service| service.tls.as_deref());
+        listeners.flat_map(|tls| &tls.credentials).chain(services.filter_map(|tls| tls.credentials.as_ref()))
+    }
+
+    /// Files that it was made of besides its own: certificates, keys and authorities.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let clients = self.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.client.as_ref());
+        let services = self.services.iter().filter_map(|service| service.tls.as_deref());
+        let authorities = clients.map(|auth| &auth.authorities).chain(services.map(|tls| &tls.authorities));
+        let own = self.credentials().flat_map(|own| [&*own.certificate_file, &*own.private_key_file]);
+        authorities.map(|authorities| &*authorities.file).chain(own)
+    }
+}
+
 /// What routes lead to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
@@ -70,6 +89,8 @@ pub struct Service {
     pub upgrades: Vec<String>,
     /// How backends are told each connection's client; `None`: not at all.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// How backends are spoken to under TLS; `None`: in plain text.
+    pub tls: Option<Arc<BackendTls>>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Hedge>,
     /// Where a share of its requests is sent, too.

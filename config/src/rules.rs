@@ -66,6 +66,8 @@ rules! {
     INVALID_RANGE = Error "invalid-range": "an address range is in CIDR form";
     INVALID_URI = Error "invalid-uri": "an endpoint is a URL of a supported scheme";
     INVALID_HOST = Error "invalid-host": "a host is a name or *.suffix, without port";
+    UNREADABLE_FILE = Error "unreadable-file": "a file that is named can be read";
+    INVALID_CERTIFICATE = Error "invalid-certificate": "certificates and keys are PEM and go together";
     INVALID_PATH_PREFIX = Error "invalid-path-prefix": "a path prefix begins with / and has no query";
     OUT_OF_RANGE = Error "out-of-range": "a number is within its bounds";
     STAGES_NOT_RISING = Error "stages-not-rising": "the percent rises from stage to stage";

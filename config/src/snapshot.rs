@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::balance::Balancing;
 use crate::routes::RouteTable;
+use crate::tls::{BackendTls, ListenerTls, NamePattern, SubjectName};
 
 mod policy;
 mod route;
@@ -68,6 +69,10 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Peers whose marks and trace contexts are believed.
     pub trust: Vec<IpNet>,
+    /// Names of clients that are trusted wherever they are, by their certificates.
+    pub identities: Vec<NamePattern>,
+    /// Certificates, and how clients are known by theirs; `None`: plain text.
+    pub tls: Option<Arc<ListenerTls>>,
     /// Whether a trusted peer may carry the mark in W3C `baggage` too.
     pub baggage: bool,
     /// Whether rollout rules may mark requests here (an edge).
@@ -81,11 +86,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Whether `peer` is in one of the trusted ranges.
+    /// Whether a client is trusted: by its address, or by one of the names in its certificate.
     #[must_use]
-    pub fn trusts(&self, peer: IpAddr) -> bool {
+    pub fn trusts(&self, peer: IpAddr, names: &[SubjectName]) -> bool {
         let peer = peer.to_canonical();
-        self.trust.iter().any(|range| range.contains(&peer))
+        self.trust.iter().any(|range| range.contains(&peer)) || NamePattern::any(&self.identities, names)
     }
 }
 
@@ -151,6 +156,8 @@ pub struct Service {
     pub retry: Option<Arc<Retry>>,
     /// Protocols that a client may switch to, by token in lower case.
     pub upgrades: Vec<http::HeaderValue>,
+    /// How backends are spoken to under TLS; `None`: in plain text.
+    pub tls: Option<Arc<BackendTls>>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Arc<Hedge>>,
     /// How backends are told each connection's client; `None`: not at all.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use patchgate_config::compile;
-use patchgate_config::load::from_text;
+use patchgate_config::load::{FileError, from_text, from_text_with};
 use patchgate_config::model::{DEADLINE, Gates, Model, OnFail, OnWithdraw, Patch, Route, Stage};
 use patchgate_config::rollout_table::RolloutTable;
 use patchgate_config::routes::HostPattern;
@@ -14,6 +14,7 @@ use patchgate_config::snapshot::{
     AssignRule, Drain, Exposure, Fallback, Forwarded, HeaderPolicy, Hedge, Limits, LocalAnswer, OtlpProtocol,
     PathChange, Redirect, RequestMatch, Retry, RetryOn, Scheme, StickyKey, Timeouts,
 };
+use patchgate_config::tls::{NamePattern, SubjectName, TlsVersion};
 
 fn model(name: &str) -> std::sync::Arc<Model> {
     let path = common::fixtures("good").into_iter().find(|path| path.ends_with(name)).expect("the fixture is there");
@@ -177,9 +178,9 @@ fn the_canary_channel_has_the_normal_channels_collector_if_none_is_named() {
 #[test]
 fn an_empty_trust_list_trusts_nobody_and_none_trusts_loopback() {
     let loopback = [127, 0, 0, 1].into();
-    assert!(!model("trusts-nobody.yaml").listeners[0].trusts(loopback));
-    assert!(model("least.yaml").listeners[0].trusts(loopback));
-    assert!(!model("least.yaml").listeners[0].trusts([10, 0, 0, 1].into()));
+    assert!(!model("trusts-nobody.yaml").listeners[0].trusts(loopback, &[]));
+    assert!(model("least.yaml").listeners[0].trusts(loopback, &[]));
+    assert!(!model("least.yaml").listeners[0].trusts([10, 0, 0, 1].into(), &[]));
 }
 
 #[test]
@@ -223,4 +224,39 @@ fn a_route_that_is_answered_here_is_as_it_is_written() {
     );
     let LocalAnswer::Direct(gone) = &routes[3].answer else { panic!("{:?}", routes[3]) };
     assert_eq!((gone.status, gone.body.len()), (StatusCode::GONE, 0));
+}
+
+#[test]
+fn tls_is_as_it_is_written() {
+    let model = model("every-field.yaml");
+    let listener = model.listeners[0].tls.as_deref().unwrap();
+    assert_eq!(listener.min_version, TlsVersion::V1_3);
+    let names = ["shop.example.com", "*.example.com"].map(|name| SubjectName::Dns(name.to_owned()));
+    assert_eq!(listener.credentials[0].names, names);
+    let client = listener.client.as_ref().unwrap();
+    assert!(!client.required);
+    assert_eq!(client.names, [NamePattern::Uri("spiffe://mesh/web".to_owned())]);
+    assert!(model.listeners[0].trusts([192, 0, 2, 1].into(), &[SubjectName::Dns("a.mesh.example".to_owned())]));
+    let backend = model.services[0].tls.as_deref().unwrap();
+    assert_eq!(backend.names, [NamePattern::Dns(HostPattern::Suffix(".example.com".to_owned()))]);
+    assert!(backend.credentials.is_some() && backend.server_name.is_some());
+    let files: Vec<_> = model.files().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(files, ["web.crt", "web.crt", "web.crt", "web.key", "web.crt", "web.key"]);
+}
+
+#[test]
+fn what_is_made_of_other_certificates_is_another_model() {
+    let text = |key: &str| {
+        let files = format!("certificate_file: tests/fixtures/tls/web.crt, private_key_file: {key}");
+        format!(
+            "listeners: [{{ name: web, address: 127.0.0.1:1, tls: {{ certificates: [{{ {files} }}] }} }}]\n\
+             services: [{{ name: a, routes: [{{ path_prefix: / }}], stable: {{ version: v, endpoints: [127.0.0.1:2] }} }}]"
+        )
+    };
+    let read = |file: &std::path::Path| std::fs::read(file).map_err(FileError::Unreadable);
+    let with_a_line_more = |file: &std::path::Path| read(file).map(|bytes| [&b"\n"[..], &bytes].concat());
+    let text = text("tests/fixtures/tls/web.key");
+    let [one, same] = [(); 2].map(|()| from_text_with("f.yaml", &text, &common::env, &read).unwrap().model);
+    let other = from_text_with("f.yaml", &text, &common::env, &with_a_line_more).unwrap().model;
+    assert!(one == same && one != other);
 }

@@ -52,6 +52,10 @@ pub(crate) enum ProxyError {
     /// No endpoint took a connection in time.
     #[error("connecting to the backend took too long")]
     ConnectTimeout,
+    /// An endpoint took a connection, and no TLS could be agreed on: its certificate is not what it should be, or ours
+    /// was refused.
+    #[error("no TLS could be agreed on with the backend")]
+    TlsFailed,
     /// The backend closed or reset the connection before a response head.
     #[error("the backend closed the connection without a response")]
     UpstreamReset,
@@ -100,6 +104,7 @@ impl ProxyError {
             Self::TooManyHeaders => "too_many_headers",
             Self::NoRoute => "no_route",
             Self::ConnectFailed => "upstream_connect_failed",
+            Self::TlsFailed => "upstream_tls_failed",
             Self::ConnectTimeout => "upstream_connect_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamMalformed => "upstream_malformed",
@@ -129,7 +134,7 @@ impl ProxyError {
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::ConnectFailed | Self::Draining | Self::Withdrawn => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectFailed | Self::TlsFailed | Self::Draining | Self::Withdrawn => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamReset | Self::UpstreamMalformed | Self::UpstreamSwitched | Self::Abandoned => {
                 StatusCode::BAD_GATEWAY
             }
@@ -154,6 +159,7 @@ impl ProxyError {
             | Self::NoRoute
             | Self::BodyBroken => Origin::Downstream,
             Self::ConnectFailed
+            | Self::TlsFailed
             | Self::ConnectTimeout
             | Self::UpstreamReset
             | Self::UpstreamMalformed

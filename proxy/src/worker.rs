@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use patchgate_config::publish::CachedReader;
-use patchgate_config::snapshot::{BackendId, Hedge, Mirror, Retry, ServiceId, Snapshot};
+use patchgate_config::snapshot::{BackendId, Hedge, Mirror, Retry, Service, ServiceId, Snapshot};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -278,21 +279,21 @@ impl WorkerSnapshot {
         before: Option<&Self>,
     ) -> Self {
         let hedging = |name: &Arc<str>| before.and_then(|before| before.hedging(name)).unwrap_or_default();
-        let mut backends: Vec<BackendState> = config
-            .backends
-            .iter()
-            .map(|backend| BackendState {
-                pools: backend.endpoints.iter().map(|&endpoint| upstreams.pool(endpoint)).collect(),
-                balancer: {
-                    let service = config.service(backend.service);
-                    Balancer::new(backend, &service.balancing, telemetry.endpoints())
-                },
+        let pools = |service: &Service, endpoints: &[SocketAddr]| {
+            endpoints.iter().map(|&endpoint| upstreams.pool(endpoint, service.tls.as_ref())).collect()
+        };
+        let backends = config.backends.iter().map(|backend| {
+            let service = config.service(backend.service);
+            BackendState {
+                pools: pools(service, &backend.endpoints),
+                balancer: Balancer::new(backend, &service.balancing, telemetry.endpoints()),
                 mark: OnceCell::new(),
                 series: Default::default(),
-                hedging: config.service(backend.service).hedge.is_some().then(|| hedging(&backend.name)),
+                hedging: service.hedge.is_some().then(|| hedging(&backend.name)),
                 canary: None,
-            })
-            .collect();
+            }
+        });
+        let mut backends: Vec<BackendState> = backends.collect();
         for rollout in &config.rollouts {
             backends[rollout.backend.0 as usize].canary = Some(canaries.of(&rollout.name, telemetry));
         }
@@ -300,12 +301,11 @@ impl WorkerSnapshot {
         let budget = |name: &Arc<str>| before.and_then(|before| before.budgets.get(name)).cloned().unwrap_or_default();
         let budgets = retrying.map(|service| (Arc::clone(&service.name), budget(&service.name))).collect();
         let mirrors = config.services.iter().map(|service| {
-            let endpoints = &service.mirror.as_ref()?.endpoints;
-            Some(Mirroring::new(endpoints.iter().map(|&endpoint| upstreams.pool(endpoint)).collect()))
+            let mirror = service.mirror.as_ref()?;
+            Some(Mirroring::new(pools(service, &mirror.endpoints)))
         });
-        let mirrors = mirrors.collect();
         Self {
-            mirrors,
+            mirrors: mirrors.collect(),
             thresholds: Thresholds::of(&config.telemetry),
             blocks: Blocks::new(&config),
             config,

@@ -75,6 +75,7 @@ impl<'m> Compiler<'m> {
             balancing: Arc::new(service.balancing.clone()),
             retry: service.retry.clone().map(Arc::new),
             hedge: service.hedge.clone().map(Arc::new),
+            tls: service.tls.clone(),
             proxy_protocol: service.proxy_protocol,
             mirror: service.mirror.clone().map(Arc::new),
             headers: service.headers.clone().map(Arc::new),

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scalar::{ByteSize, Duration};
+use super::tls::ListenerTls;
 
 /// A socket and its rules.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -20,6 +21,8 @@ pub(crate) struct Listener {
     /// Whether this is an edge, where rollout rules may mark requests.
     #[schemars(extend("default" = false))]
     pub(crate) assign: Option<bool>,
+    /// Certificates, and how clients are known by theirs. Absent: plain text.
+    pub(crate) tls: Option<ListenerTls>,
     /// Whose connections begin with a header of the PROXY protocol, which says for whom they are. Absent: nobody's.
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Bounds on what a client may ask for.
@@ -35,6 +38,9 @@ pub(crate) struct Trust {
     /// Address ranges of trusted peers in CIDR form; an empty list trusts nobody.
     #[schemars(extend("default" = ["127.0.0.0/8", "::1/128"]))]
     pub(crate) addresses: Option<Vec<String>>,
+    /// Subject alternative names of clients that are trusted wherever they are, by the certificates that
+    /// `tls.client_certificate` asks for: `HOST`, `*.ZONE`, a URI, or the beginning of one with `*` behind it.
+    pub(crate) identities: Option<Vec<String>>,
     /// Headers in which a trusted peer may carry the mark.
     #[schemars(extend("default" = ["tracestate"]))]
     pub(crate) carriers: Option<Vec<Carrier>>,

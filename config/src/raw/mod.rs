@@ -11,6 +11,7 @@ mod route;
 pub(crate) mod scalar;
 mod service;
 mod telemetry;
+pub(crate) mod tls;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

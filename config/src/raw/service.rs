@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::route::Route;
 use super::scalar::{ByteSize, Duration, HedgeAfter, Percent, Share};
+use super::tls::BackendTls;
 
 /// What routes lead to.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -39,6 +40,8 @@ pub(crate) struct Service {
     /// Version of the PROXY protocol by which backends, hot-fixes too, are told each connection's client. Absent: they are
     /// not.
     pub(crate) proxy_protocol: Option<ProxyVersion>,
+    /// How backends, hot-fixes too, are spoken to under TLS. Absent: plain text.
+    pub(crate) tls: Option<BackendTls>,
     /// When a slow request is sent to a second endpoint of the same version. Absent: never.
     pub(crate) hedge: Option<Hedge>,
     /// Where a share of this service's requests is sent, too; the answers are thrown away.

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::names::unique;
-use super::values::{count, each, name, non_zero, not_empty, range, required, room, seconds, socket};
+use super::tls;
+use super::values::{count, each, name, non_zero, not_empty, optional, range, required, room, seconds, socket};
+use crate::load::Files;
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::rules;
 use crate::snapshot::{Forwarded, HeaderPolicy, Limits, Listener};
+use crate::tls::NamePattern;
 
 pub(super) fn listeners(
     list: Option<&[raw::Listener]>,
+    files: Files<'_>,
     at: &Path<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Arc<Listener>>> {
@@ -24,29 +28,30 @@ pub(super) fn listeners(
     };
     unique("listeners", list.iter().map(|listener| listener.name.as_deref()), at, problems);
     let list = not_empty(list, at, "add a listener, such as { name: web, address: 127.0.0.1:8080 }", problems)?;
-    each(list, at, problems, listener)
+    each(list, at, problems, |raw, at, problems| listener(raw, files, at, problems))
 }
 
-fn listener(raw: &raw::Listener, at: &Path<'_>, problems: &mut Problems) -> Option<Arc<Listener>> {
+fn listener(raw: &raw::Listener, files: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Arc<Listener>> {
     let name = required(&raw.name, at, "name", "give the listener a name, such as web", problems)
         .and_then(|text| name(text, &at.key("name"), problems));
     let address = required(&raw.address, at, "address", "write IP:PORT, such as 127.0.0.1:8080", problems)
         .and_then(|text| socket(text, &at.key("address"), problems));
     let trust = trust(raw.trust.as_ref(), &at.key("trust"), problems);
+    let tls = optional(raw.tls.as_ref(), |raw| tls::listener(raw, files, &at.key("tls"), problems));
+    let identities = identities(raw, at, problems);
     let proxy_protocol =
-        raw.proxy_protocol.as_ref().map(|raw| proxy_protocol(raw, &at.key("proxy_protocol"), problems));
+        optional(raw.proxy_protocol.as_ref(), |raw| proxy_protocol(raw, &at.key("proxy_protocol"), problems));
     let limits = limits(raw.limits.as_ref(), &at.key("limits"), problems);
     let carriers = raw.trust.as_ref().and_then(|trust| trust.carriers.as_deref()).unwrap_or_default();
     Some(Arc::new(Listener {
         name: name?.as_ref().to_owned(),
         address: address?,
         trust: trust?,
+        identities: identities?,
+        tls: tls?,
         baggage: carriers.contains(&raw::Carrier::Baggage),
         assign: raw.assign.unwrap_or(false),
-        proxy_protocol: match proxy_protocol {
-            Some(ranges) => Some(ranges?),
-            None => None,
-        },
+        proxy_protocol: proxy_protocol?,
         limits: limits?,
         headers: headers(raw.headers.as_ref()),
     }))
@@ -57,6 +62,20 @@ fn trust(raw: Option<&raw::Trust>, at: &Path<'_>, problems: &mut Problems) -> Op
         Some(ranges) => each(ranges, &at.key("addresses"), problems, |text, at, problems| range(text, at, problems)),
         None => Some(loopback().to_vec()),
     }
+}
+
+/// Names of clients whose certificates are asked for.
+fn identities(raw: &raw::Listener, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<NamePattern>> {
+    let identities = raw.trust.as_ref().and_then(|trust| trust.identities.as_deref());
+    let at = &at.key("trust");
+    let is_asked = raw.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some());
+    if identities.is_some() && !is_asked {
+        let help = "add `tls.client_certificate` to the listener, or leave `identities` out";
+        let message = "no client shows a certificate that it could be known by";
+        problems.at(&rules::MISSING_FIELD, &at.key("identities"), message, help);
+        return None;
+    }
+    tls::names(identities, &at.key("identities"), problems)
 }
 
 fn proxy_protocol(raw: &raw::ProxyProtocol, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<IpNet>> {

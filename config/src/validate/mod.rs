@@ -12,11 +12,13 @@ mod rollout;
 mod route;
 mod service;
 mod telemetry;
+mod tls;
 mod values;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
+use crate::load::Files;
 use crate::model::{Admin, Model, Rollout};
 use crate::problem::{Path, Problems};
 use crate::raw::scalar::Workers;
@@ -24,23 +26,29 @@ use crate::raw::{self, Config};
 use crate::rules;
 use crate::snapshot::Drain;
 use names::Addresses;
-use values::{non_zero, seconds, socket};
+use values::{non_zero, optional, seconds, socket};
 
 /// Most data-plane threads.
 const MAX_WORKERS: u32 = 1024;
 
 /// Checks all of `config`. `services_cut`: a service could not be read, so a reference to it proves nothing.
-pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, problems: &mut Problems) -> Option<Model> {
+pub(crate) fn validate(
+    config: &Config,
+    digest: String,
+    services_cut: bool,
+    files: Files<'_>,
+    problems: &mut Problems,
+) -> Option<Model> {
     let root = Path::ROOT;
     let workers = workers(config.workers, problems);
-    let listeners = listener::listeners(config.listeners.as_deref(), &root.key("listeners"), problems);
-    let services = service::services(config.services.as_deref(), &root.key("services"), problems);
+    let listeners = listener::listeners(config.listeners.as_deref(), files, &root.key("listeners"), problems);
+    let services = service::services(config.services.as_deref(), files, &root.key("services"), problems);
     let routes = route::local(config.routes.as_deref().unwrap_or_default(), &root.key("routes"), problems);
     let names = service_names(config).filter(|_| !services_cut);
     let rollouts = self::rollouts(config.rollouts.as_deref().unwrap_or_default(), names.as_deref(), problems);
     let telemetry =
         telemetry::telemetry(config.telemetry.as_ref(), config.trace.as_ref(), &root.key("telemetry"), problems);
-    let admin = config.admin.as_ref().map(|admin| admin::admin(admin, &root.key("admin"), problems));
+    let admin = optional(config.admin.as_ref(), |admin| admin::admin(admin, &root.key("admin"), problems));
     let health = health(config.health.as_ref(), &root.key("health"), problems);
     let drain = drain(config.drain.as_ref(), &root.key("drain"), problems);
     addresses(config, problems);
@@ -52,10 +60,7 @@ pub(crate) fn validate(config: &Config, digest: String, services_cut: bool, prob
         routes: routes?,
         rollouts: rollouts?,
         telemetry: telemetry?,
-        admin: match admin {
-            Some(admin) => Some(admin?),
-            None => None,
-        },
+        admin: admin?,
         health: health?,
         drain: drain?,
     })

@@ -9,7 +9,9 @@ use super::balance::balancing;
 use super::headers::header_rules;
 use super::names::unique;
 use super::route::route;
-use super::values::{count, each, endpoints, name, non_zero, not_empty, required, room, seconds, text};
+use super::tls;
+use super::values::{count, each, endpoints, name, non_zero, not_empty, optional, required, room, seconds, text};
+use crate::load::Files;
 use crate::model::Service;
 use crate::problem::{Path, Problems};
 use crate::raw;
@@ -26,17 +28,22 @@ const BACKOFF_MAX: Duration = Duration::from_millis(250);
 /// Most tries of one request.
 const MAX_ATTEMPTS: u32 = 10;
 
-pub(super) fn services(list: Option<&[raw::Service]>, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<Service>> {
+pub(super) fn services(
+    list: Option<&[raw::Service]>,
+    files: Files<'_>,
+    at: &Path<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Service>> {
     let help = "add a service with `name`, `routes` and `stable`";
     let Some(list) = list else {
         problems.at(&rules::MISSING_FIELD, at, "`services` is missing: there is nowhere to lead requests", help);
         return None;
     };
     unique("services", list.iter().map(|service| service.name.as_deref()), at, problems);
-    each(not_empty(list, at, help, problems)?, at, problems, service)
+    each(not_empty(list, at, help, problems)?, at, problems, |raw, at, problems| service(raw, files, at, problems))
 }
 
-fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option<Service> {
+fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Service> {
     let name = required(&raw.name, at, "name", "give the service a name", problems)
         .and_then(|text| name(text, &at.key("name"), problems));
     let help = "add `routes: [{ path_prefix: / }]` for everything, or name hosts and prefixes";
@@ -47,14 +54,15 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         .and_then(|raw| stable(raw, &at.key("stable"), problems));
     let timeouts = timeouts(raw.timeouts.as_ref(), &at.key("timeouts"), problems);
     let balancing = balancing(raw, at, problems);
-    let retry = raw.retry.as_ref().map(|raw| retry(raw, &at.key("retry"), problems));
+    let retry = optional(raw.retry.as_ref(), |raw| retry(raw, &at.key("retry"), problems));
     let upgrades = match &raw.upgrades {
         Some(list) => each(list, &at.key("upgrades"), problems, |token, at, problems| upgrade(token, at, problems)),
         None => Some(vec!["websocket".to_owned()]),
     };
-    let hedge = raw.hedge.as_ref().map(|raw| hedge(raw, &at.key("hedge"), problems));
-    let mirror = raw.mirror.as_ref().map(|raw| mirror(raw, &at.key("mirror"), problems));
-    let headers = raw.headers.as_ref().map(|raw| header_rules(raw, &at.key("headers"), problems));
+    let hedge = optional(raw.hedge.as_ref(), |raw| hedge(raw, &at.key("hedge"), problems));
+    let mirror = optional(raw.mirror.as_ref(), |raw| mirror(raw, &at.key("mirror"), problems));
+    let headers = optional(raw.headers.as_ref(), |raw| header_rules(raw, &at.key("headers"), problems));
+    let tls = optional(raw.tls.as_ref(), |raw| tls::backend(raw, files, &at.key("tls"), problems));
     let (version, endpoints) = stable?;
     Some(Service {
         name: name?,
@@ -69,28 +77,17 @@ fn service(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option
         timeouts: timeouts?,
         max_exposure: raw.max_exposure.map_or(Exposure::ALL, |percent| Exposure::from_millionths(percent.0)),
         balancing: balancing?,
-        retry: match retry {
-            Some(retry) => Some(retry?),
-            None => None,
-        },
+        retry: retry?,
         upgrades: upgrades?,
         proxy_protocol: raw.proxy_protocol.map(|version| match version {
             raw::ProxyVersion::V1 => ProxyVersion::V1,
             raw::ProxyVersion::V2 => ProxyVersion::V2,
         }),
-        hedge: match hedge {
-            Some(hedge) => Some(hedge?),
-            None => None,
-        },
-        mirror: match mirror {
-            Some(mirror) => Some(mirror?),
-            None => None,
-        },
-        headers: match headers {
-            // Rules that change nothing are none.
-            Some(headers) => headers.map(|rules| Some(rules).filter(|rules| *rules != HeaderRules::default()))?,
-            None => None,
-        },
+        tls: tls?,
+        hedge: hedge?,
+        mirror: mirror?,
+        // Rules that change nothing are none.
+        headers: headers?.filter(|rules| *rules != HeaderRules::default()),
     })
 }
 

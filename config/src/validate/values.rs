@@ -49,6 +49,14 @@ pub(super) fn not_empty<'r, T>(list: &'r [T], at: &Path<'_>, help: &str, problem
     Some(list)
 }
 
+/// What `check` makes of a piece that may be left out. The outer `None`: an error.
+pub(super) fn optional<R, T>(raw: Option<R>, check: impl FnOnce(R) -> Option<T>) -> Option<Option<T>> {
+    match raw {
+        Some(raw) => check(raw).map(Some),
+        None => Some(None),
+    }
+}
+
 /// Checks all of a list, and has a result if all entries have one.
 pub(super) fn each<T, U>(
     list: &[T],

@@ -19,6 +19,11 @@ use crate::health::{self, Status};
 /// After the drain, spans may take this long to reach their collector.
 const FLUSH: Duration = Duration::from_secs(5);
 
+const DAY: u64 = 24 * 3600;
+
+/// A certificate that ends within so many seconds is warned of whenever a configuration is applied.
+const ENDS_SOON: u64 = 14 * DAY;
+
 /// A running gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -81,6 +86,7 @@ impl Gateway {
         let proxy = Proxy::start(Arc::clone(&snapshot), workers, &telemetry)?;
         telemetry.metrics.reload_applied(snapshot.revision, unix_seconds());
         status.serving();
+        tell_certificates(model, &telemetry);
         let configured_health = snapshot.health;
         let mut gateway = Self {
             proxy,
@@ -112,6 +118,7 @@ impl Gateway {
         self.revision = next.revision;
         self.model = Arc::clone(model);
         self.telemetry.metrics.reload_applied(next.revision, unix_seconds());
+        tell_certificates(model, &self.telemetry);
         self.post();
         if let Some(control) = &self.control {
             control.configured(model);
@@ -200,6 +207,22 @@ impl Rollouts {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Until when certificates are valid, and a warning of those that end soon.
+fn tell_certificates(model: &Model, telemetry: &Telemetry) {
+    let now = unix_seconds();
+    let certificates = model.credentials().map(|own| {
+        let ends = own.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let file = own.certificate_file.display().to_string();
+        match ends.checked_sub(now) {
+            None => tracing::warn!(file, "a certificate has expired"),
+            Some(left) if left < ENDS_SOON => tracing::warn!(file, days = left / DAY, "a certificate ends soon"),
+            Some(_) => {}
+        }
+        (file, ends)
+    });
+    telemetry.metrics.control.set_certificates(certificates.collect());
 }
 
 fn unix_seconds() -> u64 {

@@ -1,4 +1,4 @@
-//! From a change of the configuration file to the snapshot in force, or to one line that says why not.
+//! From a change of the configuration file, or of a certificate that it names, to the snapshot in force, or to one line that says why not.
 //!
 //! Watches folders rather than the file: editors replace files by renaming, and Kubernetes swaps the `..data` symlink
 //! beside the one that is mounted, so that the file itself never changes.
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use patchgate_config::load::{Loaded, load};
+use patchgate_config::model::Model;
 use patchgate_config::rules::Severity;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ const MAX_LINKS: usize = 40;
 /// The name that Kubernetes swaps beside a mounted file.
 const SWAPPED: &str = "..data";
 
-/// Follows one configuration file.
+/// Follows one configuration file and those that it names.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     path: PathBuf,
@@ -42,7 +43,7 @@ pub(crate) struct Reloader {
     since: Option<Instant>,
     /// What was last tried: told again only if it changed.
     rejected: Option<String>,
-    in_force: String,
+    in_force: Arc<Model>,
 }
 
 /// Names of the file and of what leads to it: the watched folders may be busy with others.
@@ -79,18 +80,20 @@ impl Reloader {
             changes,
             since: None,
             rejected: None,
-            in_force: loaded.model.digest.clone(),
+            in_force: Arc::clone(&loaded.model),
         };
         reloader.watch();
         reloader
     }
 
-    /// Watches the folders of the file and of what it links to, which may be others after each change.
+    /// Watches the folders of the file, of those that it names, and of what they link to, which may be others after each
+    /// change.
     fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let trail = trail(&self.path);
+        let files: BTreeSet<&Path> = self.in_force.files().chain([&*self.path]).collect();
+        let trail: Vec<PathBuf> = files.iter().flat_map(|file| trail(file)).collect();
         // A file that is away for a moment may come back where it was.
-        let away = !self.path.exists();
+        let away = files.iter().any(|file| !file.exists());
         self.names.set(&trail, away);
         // By their real paths: one folder under two names is watched once, and once unwatched for both.
         let folders: BTreeSet<PathBuf> = trail.iter().filter_map(|file| folder_of(file)?.canonicalize().ok()).collect();
@@ -133,7 +136,7 @@ impl Reloader {
         self.watch();
         match load(&self.path, &environment) {
             Err(error) => self.reject(gateway, error.to_string(), asked),
-            Ok(loaded) if loaded.model.digest == self.in_force => {
+            Ok(loaded) if loaded.model == self.in_force => {
                 if self.rejected.take().is_some() {
                     gateway.rejected(None);
                     gateway.telemetry.metrics.reload_restored();
@@ -146,7 +149,9 @@ impl Reloader {
                 Err(error) => self.reject(gateway, error.to_string(), asked),
                 Ok(()) => {
                     self.rejected = None;
-                    self.in_force = loaded.model.digest.clone();
+                    self.in_force = Arc::clone(&loaded.model);
+                    // It may name other files.
+                    self.watch();
                     tracing::info!(
                         file = %self.path.display(),
                         revision = gateway.revision(),

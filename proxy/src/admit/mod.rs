@@ -22,8 +22,9 @@ step_layer! {
 fn enter(call: Call<()>) -> Result<Call<Admitted>, ProxyError> {
     let head = &call.head;
     let connection = &call.exchange.connection;
-    let (trusted, limit) =
-        connection.listener.with(|listener| (listener.trusts(connection.peer.ip()), listener.limits.header_count));
+    let (trusted, limit) = connection
+        .listener
+        .with(|listener| (listener.trusts(connection.peer.ip(), &connection.peer_names), listener.limits.header_count));
     let authority = admit(&head.method, &head.uri, head.version, &head.headers, call.found, limit)?;
     call.exchange.facts.borrow_mut().authority = Some(authority);
     Ok(call.advance(|()| Admitted { trusted }))

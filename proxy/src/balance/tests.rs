@@ -16,7 +16,7 @@ fn balancer(count: u16, policy: Policy) -> (Rc<Balancer>, Vec<Rc<Pool>>) {
     };
     let config = Arc::new(Balancing { policy, ..Balancing::default() });
     let balancer = Balancer::new(&backend, &config, &Arc::default()).unwrap();
-    (balancer, addresses.into_iter().map(|address| Rc::new(Pool::new(address))).collect())
+    (balancer, addresses.into_iter().map(|address| Rc::new(Pool::new(address, None))).collect())
 }
 
 fn chosen(balancer: &Balancer, pools: &[Rc<Pool>], key: Option<u64>, random: &mut fastrand::Rng) -> u16 {

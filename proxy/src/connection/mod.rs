@@ -18,6 +18,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use patchgate_config::snapshot::Limits;
+use patchgate_config::tls::SubjectName;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
@@ -45,6 +46,10 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Where it was accepted; `None` if it broke before anybody looked.
     pub(crate) local: Option<SocketAddr>,
+    /// Whether it is under TLS.
+    pub(crate) is_tls: bool,
+    /// The names in the client's certificate, if it showed one that was verified.
+    pub(crate) peer_names: Vec<SubjectName>,
     /// The client's address as `x-forwarded-for` has it.
     pub(crate) peer_value: HeaderValue,
     pub(crate) traffic: Rc<Traffic>,
@@ -64,6 +69,7 @@ where
     S::Future: 'static,
 {
     let local = stream.local_addr().ok();
+    let (is_tls, peer_names) = (stream.is_tls(), stream.peer_names());
     let wire = Wire::new(stream);
     let connection = Rc::new(Connection {
         peer_value: HeaderValue::from_str(&peer.ip().to_canonical().to_string())
@@ -72,6 +78,8 @@ where
         listener,
         peer,
         local,
+        is_tls,
+        peer_names,
         traffic: Rc::clone(&wire.traffic),
         streams: Streams::default(),
     });
@@ -83,7 +91,7 @@ where
         Protocol::Http1 => {
             while let Ended::Quiet = Box::pin(h1::serve(&connection, &wire, &limits, stack.clone())).await {
                 if !sleep_until_readable(&connection, &wire, &limits).await {
-                    return;
+                    return wire.say_goodbye();
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -71,13 +71,21 @@ impl Wire {
 
     /// Reads what is there; `WouldBlock` if nothing is.
     pub(super) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.borrow().stream.stream().try_read(into)
+        self.socket.borrow_mut().stream.stream_mut().try_read(into)
     }
 
     /// Writes `bytes` if the socket takes them at once; for a last word before a close.
     pub(super) fn say(&self, bytes: &[u8]) {
         // A client that does not even read is told nothing.
-        let _ = self.socket.borrow().stream.stream().try_write(bytes);
+        let _ = self.socket.borrow_mut().stream.stream_mut().try_write(bytes);
+    }
+
+    /// Ends TLS in an orderly way, if that can be done at once; without TLS the close itself says as much.
+    pub(super) fn say_goodbye(&self) {
+        let stream = &mut self.socket.borrow_mut().stream;
+        if stream.stream().is_tls() {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
     }
 
     /// Gives the next parser bytes that were read already.

@@ -76,7 +76,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Trail, Unknow
         random: format!("{random:016x}"),
         listener: ListenerStep {
             name: listener.name.clone(),
-            trusted: listener.trusts(question.client),
+            trusted: listener.trusts(question.client, &[]),
             trusted_by: trusted_by.map(ToString::to_string),
             assigns: listener.assign,
         },
@@ -123,7 +123,7 @@ fn arrive(
         status: answer.status().as_u16(),
         location: match answer {
             LocalAnswer::Redirect(redirect) => {
-                let secure = is_secure(headers, listener.trusts(question.client));
+                let secure = is_secure(headers, listener.trusts(question.client, &[]), listener.tls.is_some());
                 Some(location(redirect, secure, Some(&authority), uri))
             }
             LocalAnswer::Direct(_) => None,

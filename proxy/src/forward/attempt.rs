@@ -53,7 +53,7 @@ pub(super) async fn on_endpoint(
         let mut lease = match kept.take() {
             Some(lease) => lease,
             // Boxed: rare, and large beside what every request carries along.
-            None => Box::pin(connect(exchange, attempt, pool, timeouts)).await?,
+            None => Box::pin(connect(exchange, outbound, attempt, pool, timeouts)).await?,
         };
         let error = match send(exchange, outbound, &mut lease, attempt, timeouts).await {
             Ok(ResponseHead { status, length, decoder, keep_alive }) => {
@@ -96,11 +96,18 @@ const fn outcome_of(status: StatusCode) -> Outcome {
     }
 }
 
-async fn connect(exchange: &Exchange, attempt: u8, pool: &Rc<Pool>, timeouts: &Timeouts) -> Result<Lease, Failed> {
+async fn connect(
+    exchange: &Exchange,
+    outbound: &Outbound,
+    attempt: u8,
+    pool: &Rc<Pool>,
+    timeouts: &Timeouts,
+) -> Result<Lease, Failed> {
     exchange.deadline.set(exchange.total_at.get());
-    pool.connect(timeouts.connect).await.map_err(|error| {
+    pool.connect(timeouts.connect, outbound.introduction(exchange)).await.map_err(|error| {
         let error = match error {
             ConnectError::Failed => ProxyError::ConnectFailed,
+            ConnectError::Tls => ProxyError::TlsFailed,
             ConnectError::TimedOut => ProxyError::ConnectTimeout,
         };
         end(exchange, attempt, End::Failed, Some(error.code()));
@@ -265,8 +272,9 @@ pub(super) fn commit(
 /// What the client may see of the trace.
 fn expose(exchange: &Exchange, backend: BackendId) -> Exposed {
     let connection = &exchange.connection;
-    let shown =
-        connection.listener.with(|listener| listener.headers.expose_trace || listener.trusts(connection.peer.ip()));
+    let shown = connection.listener.with(|listener| {
+        listener.headers.expose_trace || listener.trusts(connection.peer.ip(), &connection.peer_names)
+    });
     let facts = exchange.facts.borrow();
     Exposed {
         tracestate: shown.then(|| exchange.snapshot.mark_of(backend)).flatten(),

@@ -45,6 +45,7 @@ impl Head {
         let facts = exchange.facts.borrow();
         let none = HeaderValue::from_static("");
         let values = Values {
+            is_tls: exchange.connection.is_tls,
             host: host.or(facts.authority.as_ref()).unwrap_or(&none),
             peer: &exchange.connection.peer_value,
             tracestate: facts.trace.state.as_ref(),

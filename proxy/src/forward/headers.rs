@@ -30,6 +30,8 @@ pub(crate) struct Rewrite<'a> {
 
 /// The values of fields that patchgate writes, where they lie.
 pub(crate) struct Values<'a> {
+    /// Whether the client's connection is under TLS.
+    pub(crate) is_tls: bool,
     /// The one authority the request is for.
     pub(crate) host: &'a HeaderValue,
     /// The client's address as text.
@@ -74,7 +76,10 @@ impl Rewritten {
             line(out, "x-forwarded-for", self.x_forwarded_for.as_ref().unwrap_or(values.peer));
         }
         if self.added.has(Names::X_FORWARDED_PROTO) {
-            out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+            out.extend_from_slice(match values.is_tls {
+                true => b"x-forwarded-proto: https\r\n".as_slice(),
+                false => b"x-forwarded-proto: http\r\n",
+            });
         }
         if self.added.has(Names::X_FORWARDED_HOST) {
             line(out, "x-forwarded-host", values.host);
@@ -176,12 +181,13 @@ fn forwarded(headers: &HeaderMap, rewrite: &Rewrite<'_>, rewritten: &mut Rewritt
     });
 }
 
-/// `for=…;host=…;proto=http` (RFC 7239 §4); an IPv6 address is quoted and bracketed (§6).
+/// `for=…;host=…;proto=…` (RFC 7239 §4); an IPv6 address is quoted and bracketed (§6).
 fn forwarded_element(values: &Values<'_>) -> Option<HeaderValue> {
     let peer = values.peer.to_str().ok()?;
     let host = values.host.to_str().ok()?;
     let node = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.to_owned() };
-    HeaderValue::from_str(&format!("for={node};host=\"{host}\";proto=http")).ok()
+    let scheme = if values.is_tls { "https" } else { "http" };
+    HeaderValue::from_str(&format!("for={node};host=\"{host}\";proto={scheme}")).ok()
 }
 
 /// The field's lines as one list with `element` at its end.

@@ -5,7 +5,6 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -119,7 +118,7 @@ pub(super) fn start(exchange: &Exchange, outbound: &mut Outbound, policy: &Mirro
 async fn relay(pool: &Rc<Pool>, mut outgoing: Outgoing, method: &Method, timeout: Duration) -> Outcome {
     let lease = match pool.reuse() {
         Some(lease) => Ok(lease),
-        None => pool.connect(timeout).await,
+        None => pool.connect(timeout, None).await,
     };
     let Ok(mut lease) = lease else { return Outcome::Failed };
     let head = match lease.connection.send(&mut outgoing, *method == Method::HEAD).await {
@@ -153,9 +152,4 @@ async fn read(mut lease: Lease, head: ResponseHead, mut outgoing: Outgoing) -> O
         lease.give_back();
     }
     Some(())
-}
-
-/// The endpoints that mirrors of a snapshot's services go to.
-pub(crate) fn endpoints(snapshot: &patchgate_config::snapshot::Snapshot) -> impl Iterator<Item = SocketAddr> + '_ {
-    snapshot.services.iter().filter_map(|service| service.mirror.as_ref()).flat_map(|mirror| mirror.endpoints.clone())
 }

@@ -13,7 +13,7 @@ use super::rules;
 use super::upgrade::Upgrade;
 use crate::body::UploadBody;
 use crate::call::{Call, Decided};
-use crate::connection::RequestBody;
+use crate::connection::{Connection, RequestBody};
 use crate::exchange::{Exchange, Facts};
 use crate::h1::Framing;
 use crate::names::Names;
@@ -52,6 +52,7 @@ impl Outbound {
         let none = HeaderValue::from_static("");
         let (rewritten, wants_id) = connection.listener.with(|listener| {
             let values = Values {
+                is_tls: connection.is_tls,
                 host: facts.authority.as_ref().unwrap_or(&none),
                 peer: &connection.peer_value,
                 tracestate: None,
@@ -146,13 +147,15 @@ impl Outbound {
 
     /// Begins an attempt with its own parent id.
     pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent) {
-        let ((), head) = exchange.worker().write(|out| {
-            if let Some(version) = self.tells_client {
-                proxy_header::write(version, exchange.connection.peer, exchange.connection.local, out);
-            }
-            self.head.write(exchange, parent, out);
-        });
+        let ((), head) = exchange.worker().write(|out| self.head.write(exchange, parent, out));
         self.outgoing.begin(head);
+    }
+
+    /// What a new connection begins with.
+    pub(super) fn introduction(&self, exchange: &Exchange) -> Option<Bytes> {
+        let Connection { peer, local, worker, .. } = &*exchange.connection;
+        let version = self.tells_client?;
+        Some(worker.write(|out| proxy_header::write(version, *peer, *local, out)).1)
     }
 
     /// What is still to be written behind an early response.

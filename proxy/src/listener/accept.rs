@@ -10,10 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 
 use super::bind::refuse_new;
+use super::handshake::handshake;
 use super::{ConnectionPermit, Connections, ListenerRef, proxy_header};
 use crate::body::ResponseBody;
 use crate::connection::{self, Inbound};
 use crate::respond::Unanswerable;
+use crate::socket::Socket;
 use crate::worker::Worker;
 
 /// For so long a listener that closes still takes connections whose handshake had begun: a round trip or two.
@@ -54,7 +56,12 @@ pub(crate) async fn accept<S>(
                 true => Box::pin(proxy_header::client(&worker, &listener, &mut stream, peer)).await,
             };
             let Some(peer) = peer else { return };
-            connection::serve(worker, listener, stream.into(), peer, stack).await;
+            let socket = match listener.with(|listener| listener.tls.clone()) {
+                None => Some(Socket::from(stream)),
+                Some(tls) => Box::pin(handshake(&worker, &listener, stream, &tls)).await.map(Socket::from),
+            };
+            let Some(socket) = socket else { return };
+            connection::serve(worker, listener, socket, peer, stack).await;
         });
     };
     let mut stop = std::pin::pin!(stop);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod bind;
+mod handshake;
 mod proxy_header;
 
 use std::cell::RefCell;

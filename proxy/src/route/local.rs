@@ -32,7 +32,7 @@ pub(super) fn answer(call: Call<Admitted>, route: RouteId) -> Stop {
     let mut facts = exchange.facts.borrow_mut();
     match answer {
         LocalAnswer::Redirect(redirect) => {
-            let secure = is_secure(&head.headers, trusted);
+            let secure = is_secure(&head.headers, trusted, exchange.connection.is_tls);
             // Parts of legal values and of a legal target are a legal value.
             if let Ok(value) = location(redirect, secure, facts.authority.as_ref(), &facts.uri).try_into() {
                 headers.insert(LOCATION, value);

@@ -7,9 +7,10 @@ use patchgate_config::snapshot::{Redirect, Scheme};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whether the client's own connection was one of TLS, as far as somebody tells who is believed.
-pub(crate) fn is_secure(headers: &HeaderMap, trusted: bool) -> bool {
-    trusted && headers.get(X_FORWARDED_PROTO).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
+/// Whether the client's own connection is one of TLS: as somebody tells who is believed, else as this one `is_tls`.
+pub(crate) fn is_secure(headers: &HeaderMap, trusted: bool, is_tls: bool) -> bool {
+    let told = headers.get(X_FORWARDED_PROTO).filter(|_| trusted);
+    told.map_or(is_tls, |value| value.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 /// The target of a redirect of a request for `authority` and `uri`.
@@ -69,8 +70,9 @@ mod tests {
     #[test]
     fn a_believed_x_forwarded_proto_keeps_the_scheme() {
         let headers = HeaderMap::from_iter([(X_FORWARDED_PROTO, HeaderValue::from_static("HTTPS"))]);
-        assert!(is_secure(&headers, true));
-        assert!(!is_secure(&headers, false) && !is_secure(&HeaderMap::new(), true));
+        assert!(is_secure(&headers, true, false));
+        assert!(!is_secure(&headers, false, false) && !is_secure(&HeaderMap::new(), true, false));
+        assert!(is_secure(&HeaderMap::new(), true, true) && is_secure(&HeaderMap::new(), false, true));
         let path = Redirect { path: Some(PathChange::Full("/new".to_owned())), ..NOTHING };
         let authority = HeaderValue::from_static("a.test");
         assert_eq!(location(&path, true, Some(&authority), &Uri::from_static("/old")), "https://a.test/new");

@@ -85,7 +85,7 @@ impl Blocks {
 impl BackendBlocks {
     fn new(config: &Snapshot, backend: &Backend) -> Self {
         let mut endpoints: Box<[EndpointBlocks]> =
-            backend.endpoints.iter().map(|&address| EndpointBlocks::new(backend, address)).collect();
+            backend.endpoints.iter().map(|&address| EndpointBlocks::new(config, backend, address)).collect();
         endpoints.sort_by_key(|endpoint| endpoint.address);
         let served = written(|attributes| {
             attributes.text(key!("patchgate.backend"), &backend.name);
@@ -139,7 +139,7 @@ impl Told {
 // === impl EndpointBlocks ===
 
 impl EndpointBlocks {
-    pub(super) fn new(backend: &Backend, address: SocketAddr) -> Self {
+    pub(super) fn new(config: &Snapshot, backend: &Backend, address: SocketAddr) -> Self {
         let attempted = written(|attributes| {
             attributes.text(key!("server.address"), &address.ip().to_string());
             attributes.int(key!("server.port"), address.port().into());
@@ -150,7 +150,8 @@ impl EndpointBlocks {
                 attributes.text(key!("patch.group"), group);
             }
         });
-        Self { address, url: format!("http://{address}").into(), attempted }
+        let scheme = if config.service(backend.service).tls.is_some() { "https" } else { "http" };
+        Self { address, url: format!("{scheme}://{address}").into(), attempted }
     }
 }
 

@@ -93,6 +93,10 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::ProxyHeaders, result);
     }
 
+    pub(crate) fn tls_handshake(&self, result: &str) {
+        self.counters.add_as(Count::TlsHandshakes, result);
+    }
+
     pub(crate) fn accept_failed(&self) {
         self.counters.add(Count::AcceptErrors);
     }

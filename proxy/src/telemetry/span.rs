@@ -71,7 +71,10 @@ fn server(
     };
     otlp::span(out, &span, |attributes| {
         method_attributes(attributes, facts, method);
-        attributes.encoded(fixed!("url.scheme", "http"));
+        attributes.encoded(match exchange.connection.is_tls {
+            true => fixed!("url.scheme", "https"),
+            false => fixed!("url.scheme", "http"),
+        });
         attributes.text(key!("url.path"), facts.uri.path());
         if let Some(route) = route {
             attributes.text(key!("http.route"), route);
@@ -181,7 +184,7 @@ fn client(
     let endpoint = match exchange.snapshot.blocks.backend(config, sent.backend).endpoint(sent.endpoint) {
         Some(endpoint) => endpoint,
         None => {
-            made = EndpointBlocks::new(config.backend(sent.backend), sent.endpoint);
+            made = EndpointBlocks::new(config, config.backend(sent.backend), sent.endpoint);
             &made
         }
     };

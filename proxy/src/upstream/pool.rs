@@ -5,7 +5,12 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
+use patchgate_config::tls::BackendTls;
+use tokio::io::AsyncWriteExt;
 
 use super::h1::Connection;
 use crate::balance::Load;
@@ -21,6 +26,7 @@ const SWEEPS_UNUSED: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Pool {
     endpoint: SocketAddr,
+    tls: Option<Arc<BackendTls>>,
     idle: RefCell<Vec<Idle>>,
     retired: Cell<bool>,
     /// What this worker sees of the endpoint.
@@ -48,13 +54,15 @@ pub(crate) struct Lease {
 pub(crate) enum ConnectError {
     /// The endpoint refused, or could not be reached.
     Failed,
+    /// It was reached, and no TLS could be agreed on.
+    Tls,
     /// No answer in time.
     TimedOut,
 }
 
 impl Pool {
-    pub(crate) fn new(endpoint: SocketAddr) -> Self {
-        Self { endpoint, idle: RefCell::default(), retired: Cell::new(false), load: Load::default() }
+    pub(crate) fn new(endpoint: SocketAddr, tls: Option<Arc<BackendTls>>) -> Self {
+        Self { endpoint, tls, idle: RefCell::default(), retired: Cell::new(false), load: Load::default() }
     }
 
     pub(crate) fn endpoint(&self) -> SocketAddr {
@@ -64,7 +72,7 @@ impl Pool {
     /// A kept connection, if there is one that the endpoint has not closed meanwhile.
     pub(crate) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { connection, .. }) = idle.pop() {
+        while let Some(Idle { mut connection, .. }) = idle.pop() {
             if !connection.is_stale() {
                 return Some(Lease { pool: Rc::clone(self), connection, reused: true });
             }
@@ -72,14 +80,28 @@ impl Pool {
         None
     }
 
-    /// A new connection.
-    pub(crate) async fn connect(self: &Rc<Self>, timeout: Duration) -> Result<Lease, ConnectError> {
-        let stream = match tokio::time::timeout(timeout, Socket::connect(self.endpoint)).await {
-            Err(_) => return Err(ConnectError::TimedOut),
-            Ok(Err(_)) => return Err(ConnectError::Failed),
-            Ok(Ok(stream)) => stream,
-        };
-        Ok(Lease { pool: Rc::clone(self), connection: Box::new(Connection::new(stream)), reused: false })
+    /// A new connection, under TLS if that is asked for, which begins with `introduction`.
+    pub(crate) async fn connect(
+        self: &Rc<Self>,
+        timeout: Duration,
+        introduction: Option<Bytes>,
+    ) -> Result<Lease, ConnectError> {
+        let made = tokio::time::timeout(timeout, self.make(introduction)).await;
+        let connection = Box::new(Connection::new(made.map_err(|_| ConnectError::TimedOut)??));
+        Ok(Lease { pool: Rc::clone(self), connection, reused: false })
+    }
+
+    async fn make(&self, introduction: Option<Bytes>) -> Result<Socket, ConnectError> {
+        let failed = |_| ConnectError::Failed;
+        let mut socket = Socket::connect(self.endpoint).await.map_err(failed)?;
+        if let Some(introduction) = introduction {
+            socket.write_all(&introduction).await.map_err(failed)?;
+        }
+        let Some(tls) = &self.tls else { return Ok(socket) };
+        socket.secure(tls, self.endpoint).await.map_err(|error| {
+            tracing::debug!(endpoint = %self.endpoint, %error, "no TLS could be agreed on with a backend");
+            ConnectError::Tls
+        })
     }
 
     /// Closes what is kept and keeps nothing any more.

@@ -10,8 +10,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One connection.
 #[derive(Debug)]
-pub struct Client {
-    stream: BufReader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    stream: BufReader<S>,
 }
 
 /// A response as it came over the wire.
@@ -58,11 +58,18 @@ impl Client {
         stream.set_nodelay(true)?;
         Ok(Self::over(stream))
     }
+}
 
+impl<S: Read + Write> Client<S> {
     /// On a connection that was made elsewhere.
     #[must_use]
-    pub fn over(stream: TcpStream) -> Self {
+    pub fn over(stream: S) -> Self {
         Self { stream: BufReader::new(stream) }
+    }
+
+    /// What it runs on.
+    pub fn stream(&self) -> &S {
+        self.stream.get_ref()
     }
 
     /// Sends bytes as they are.
@@ -70,7 +77,8 @@ impl Client {
     /// # Errors
     /// When the server has closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes.as_ref())
+        self.stream.get_mut().write_all(bytes.as_ref())?;
+        self.stream.get_mut().flush()
     }
 
     /// GET of `path` from host `test` with these field lines, and the reply.

@@ -6,12 +6,14 @@
 //! - [`load`]: many such clients at once, which count every failure;
 //! - [`process`]: a real gateway process, its log and its signals;
 //! - [`otlp`]: a collector that keeps the spans it gets;
+//! - [`pki`]: certificates made on the spot, and both ends of TLS;
 //! - [`table`]: test cases as text;
 //! - [`tools`]: real programs from package registries.
 
 pub mod client;
 pub mod load;
 pub mod otlp;
+pub mod pki;
 pub mod process;
 pub mod table;
 pub mod tools;

@@ -179,8 +179,7 @@ impl Drop for RawUpstream {
 }
 
 /// Reads one request's head off a raw connection; `None` once the peer closed.
-pub fn read_head(stream: &mut TcpStream) -> Option<String> {
-    use std::io::Read;
+pub fn read_head(stream: &mut impl std::io::Read) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

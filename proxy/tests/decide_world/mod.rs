@@ -92,6 +92,7 @@ fn service(name: &str, stable: u32) -> Service {
         headers: None,
         upgrades: Vec::new(),
         proxy_protocol: None,
+        tls: None,
         rollouts: vec![],
     }
 }

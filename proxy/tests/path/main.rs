@@ -23,6 +23,8 @@ mod retry;
 mod routes;
 mod rules;
 mod spans;
+mod tls;
+mod tls_backends;
 mod trust;
 mod upgrades;
 mod withdraw;

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 
 use patchgate_admin::api::dto::ConfigChange;
 use patchgate_config::diagnostic::Report;
-use patchgate_config::load;
+use patchgate_config::load::{self, FileError};
 use patchgate_config::model::{Model, Service};
 
 /// Said of a variable that a posted text refers to.
 const ENVIRONMENT: &str = "a posted configuration sees nothing of the gateway's environment; put the value in";
 
-/// What the text would change of `now`. It is told nothing of the environment: whoever may ask what would change is not
-/// whom its secrets are for.
+/// What the text would change of `now`. It is told nothing of the environment, nor of files that are not in use:
+/// whoever may ask what would change is not whom their secrets are for.
 pub(super) fn dry_run(now: &Model, text: &str) -> ConfigChange {
-    match load::from_text("posted", text, &|_| None) {
+    let files = |path: &Path| match now.files().any(|known| known == path) {
+        true => load::bytes_of(path),
+        false => Err(FileError::NotAllowed),
+    };
+    match load::from_text_with("posted", text, &|_| None, &files) {
         Err(report) => ConfigChange { valid: false, problems: problems(&report), changes: Vec::new() },
         Ok(loaded) => {
             ConfigChange { valid: true, problems: problems(&loaded.report), changes: changes(now, &loaded.model) }
@@ -86,6 +91,9 @@ fn parts(service: &Service) -> Vec<Part> {
         part("mirror", &service.mirror),
         part("headers", &service.headers),
         part("may_mark", &service.may_mark),
+        part("upgrades", &service.upgrades),
+        part("proxy_protocol", &service.proxy_protocol),
+        part("tls", &service.tls),
     ]
 }
 
@@ -128,6 +136,11 @@ services:
         );
         let asking = dry_run(&now, &NOW.replace("name: cart", "name: \"${PATH}\""));
         assert!(!asking.valid && asking.problems[0].contains("sees nothing of"), "{asking:?}");
+        let certificate =
+            "tls: { certificates: [{ certificate_file: /etc/hostname, private_key_file: /etc/hostname }] }";
+        let curious = NOW.replace("address: 127.0.0.1:8080", &format!("address: 127.0.0.1:8080, {certificate}"));
+        let curious = dry_run(&now, &curious);
+        assert!(!curious.valid && curious.problems[0].contains("was posted"), "{curious:?}");
         let broken = dry_run(&now, &NOW.replace("127.0.0.1:9001", "nowhere"));
         assert!(!broken.valid && broken.problems[0].contains("nowhere"), "{broken:?}");
     }

@@ -15,6 +15,7 @@ mod outage;
 mod reload;
 mod story;
 mod strict;
+mod tls;
 mod w3c;
 
 use std::net::SocketAddr;

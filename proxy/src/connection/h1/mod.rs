@@ -90,10 +90,14 @@ where
         let head = match poll_fn(|cx| run.poll_head(cx)).await {
             Ok(head) => head,
             Err(Idle::Quiet) => return Ended::Quiet,
-            Err(Idle::Closed) => return Ended::Closed,
+            Err(Idle::Closed) => {
+                wire.say_goodbye();
+                return Ended::Closed;
+            }
             Err(Idle::HeadTooSlow) => {
                 connection.worker.telemetry.bad_request("header_timeout");
                 wire.say(HEAD_TIMEOUT);
+                wire.say_goodbye();
                 return Ended::Closed;
             }
             Err(Idle::Refused(refusal)) => {
@@ -118,6 +122,7 @@ where
                 if run.inlet.has_more() {
                     run.linger().await;
                 }
+                wire.say_goodbye();
                 return Ended::Closed;
             }
             Next::Cut => return Ended::Closed,

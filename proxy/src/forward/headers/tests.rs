@@ -18,7 +18,7 @@ fn rewritten(policy: &HeaderPolicy, trusted: bool, lines: &[(&'static str, &'sta
     let mut headers: HeaderMap =
         lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
     let [host, peer, state, id] = ["shop.example.com", "::1", "a=1", "made"].map(HeaderValue::from_static);
-    let values = || Values { host: &host, peer: &peer, tracestate: Some(&state), request_id: Some(&id) };
+    let values = || Values { is_tls: false, host: &host, peer: &peer, tracestate: Some(&state), request_id: Some(&id) };
     let found = Names::in_head(&headers);
     let rewrite = Rewrite { policy, found, trusted, version: Version::HTTP_2, values: values() };
     let rewritten = rewrite_request(&mut headers, &rewrite);

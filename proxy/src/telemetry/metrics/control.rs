@@ -41,6 +41,7 @@ pub struct Control {
     pub(super) log_append_failures: AtomicU64,
     rollouts: Mutex<Vec<LiveRollout>>,
     admin_requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    certificates: Mutex<Vec<(String, u64)>>,
 }
 
 /// A live rollout as metrics tell it.
@@ -89,6 +90,7 @@ impl Default for Control {
             log_append_failures: AtomicU64::default(),
             rollouts: Mutex::default(),
             admin_requests: Mutex::default(),
+            certificates: Mutex::default(),
         }
     }
 }
@@ -97,6 +99,11 @@ impl Control {
     /// Tells of all rollouts that live now; those of before that are not among them are told no more.
     pub fn set_rollouts(&self, live: Vec<LiveRollout>) {
         *self.rollouts.lock().unwrap_or_else(PoisonError::into_inner) = live;
+    }
+
+    /// Tells of all certificates in force: each one's file, and the Unix time in seconds at which it ends.
+    pub fn set_certificates(&self, certificates: Vec<(String, u64)>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// Counts a request to the admin API. `route` is a template, such as `/v1/rollouts/{name}`.
@@ -121,6 +128,10 @@ impl Control {
     pub fn log_append_failed(&self) {
         // Relaxed: a statistic.
         self.log_append_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn certificates(&self) -> Vec<(String, u64)> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn rollouts(&self) -> Vec<LiveRollout> {

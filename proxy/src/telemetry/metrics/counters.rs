@@ -93,6 +93,12 @@ families! {
     ProxyHeaders: "patchgate_proxy_headers",
         "Connections to listeners with proxy_protocol, by what their header told; all but client and own are closed.",
         Some("result"), &["client", "own", "stranger", "timeout", "malformed"];
+    TlsHandshakes: "patchgate_tls_handshakes",
+        "TLS handshakes of clients, by result; all but full and resumed are closed.",
+        Some("result"), &[
+            "full", "resumed", "no_certificate", "bad_certificate", "refused", "incompatible", "not_tls", "timeout", "closed",
+            "malformed",
+        ];
     AccessLogDropped: "patchgate_access_log_dropped", "Access log lines that found no room.", None, NONE;
     AcceptErrors: "patchgate_accept_errors", "Failed accepts, as when descriptors run out.", None, NONE;
 }

@@ -64,10 +64,10 @@ impl Connection {
     }
 
     /// Whether it cannot take another request: the backend closed it, or sent what nobody asked for.
-    pub(crate) fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&mut self) -> bool {
         // No system call unless the runtime was told of something to read.
         let quiet =
-            matches!(self.io.stream().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+            matches!(self.io.stream_mut().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         !quiet || !self.read.bytes.is_empty()
     }
 

@@ -17,6 +17,7 @@ pub(super) fn encode(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> 
     log(control, encoder)?;
     requests(control, encoder)?;
     endpoints(metrics, encoder)?;
+    certificates(control, encoder)?;
     durations(
         encoder,
         "patchgate_time_to_zero_canary_seconds",
@@ -39,6 +40,15 @@ fn endpoints(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     for (backend, endpoint, ejected) in metrics.endpoints.ejected() {
         let labels = [("backend", backend.to_string()), ("endpoint", endpoint.to_string())];
         metric.encode_family(&labels)?.encode_gauge(&i64::from(ejected))?;
+    }
+    Ok(())
+}
+
+fn certificates(control: &Control, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let name = "patchgate_tls_certificate_not_after_timestamp_seconds";
+    let mut metric = encoder.encode_descriptor(name, "When a certificate in force ends", None, MetricType::Gauge)?;
+    for (file, not_after) in control.certificates() {
+        metric.encode_family(&[("certificate_file", file)])?.encode_gauge(&(not_after as i64))?;
     }
     Ok(())
 }

@@ -1,20 +1,27 @@
-//! What a connection's bytes go through: a TCP stream, or in a simulation a piece of memory. Knows nothing of HTTP.
+//! What a connection's bytes go through: a TCP stream, plain or under TLS, or in a simulation a piece of memory. Knows
+//! nothing of HTTP.
+
+pub(crate) mod tls;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use patchgate_config::tls::{BackendTls, SubjectName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 #[cfg(feature = "simulation")]
 use crate::simulation::{self, Pipe};
+use tls::TlsSocket;
 
-/// See the module. Without the feature `simulation` it is its one variant, and costs nothing.
+/// See the module.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    /// Boxed: it is large, and most are plain.
+    Tls(Box<TlsSocket>),
     #[cfg(feature = "simulation")]
     Simulated(Pipe),
 }
@@ -24,6 +31,7 @@ macro_rules! each {
     ($socket:expr, $stream:ident => $what:expr) => {
         match $socket {
             Socket::Tcp($stream) => $what,
+            Socket::Tls($stream) => $what,
             #[cfg(feature = "simulation")]
             Socket::Simulated($stream) => $what,
         }
@@ -42,6 +50,26 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
+    /// The same under TLS, with the backend at `endpoint`.
+    pub(crate) async fn secure(self, tls: &BackendTls, endpoint: SocketAddr) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => Ok(Self::Tls(Box::new(TlsSocket::connect(tls, endpoint.ip(), stream).await?))),
+            other => Ok(other),
+        }
+    }
+
+    pub(crate) const fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The names in the peer's certificate; none without one.
+    pub(crate) fn peer_names(&self) -> Vec<SubjectName> {
+        match self {
+            Self::Tls(socket) => socket.peer_names(),
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         each!(self, stream => stream.local_addr())
     }
@@ -50,16 +78,22 @@ impl Socket {
         each!(self, stream => stream.poll_read_ready(cx))
     }
 
-    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         each!(self, stream => stream.try_read(into))
     }
 
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         each!(self, stream => stream.try_write(bytes))
     }
 
     pub(crate) fn set_zero_linger(&self) -> io::Result<()> {
         each!(self, stream => stream.set_zero_linger())
+    }
+}
+
+impl From<TlsSocket> for Socket {
+    fn from(socket: TlsSocket) -> Self {
+        Self::Tls(Box::new(socket))
     }
 }
 
