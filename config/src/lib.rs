@@ -19,6 +19,7 @@ mod tree;
 
 // 2 raw → model
 mod lint;
+pub mod mark_key;
 pub mod model;
 mod validate;
 mod write;

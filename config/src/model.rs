@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::Balancing;
+use crate::mark_key::MarkSigning;
 use crate::routes::HostPattern;
 use crate::snapshot::{
     AssignRule, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer, Mirror, PathChange, ProxyVersion,
@@ -36,6 +37,8 @@ pub struct Model {
     pub rollouts: Vec<Rollout>,
     /// Exporters and sampling.
     pub telemetry: Telemetry,
+    /// How marks that go on are signed; `None`: not at all.
+    pub mark_signing: Option<Arc<MarkSigning>>,
     /// The admin API; `None`: the file has no such section.
     pub admin: Option<Admin>,
     /// Where the health endpoints are served.
@@ -52,13 +55,15 @@ impl Model {
         listeners.flat_map(|tls| &tls.credentials).chain(services.filter_map(|tls| tls.credentials.as_ref()))
     }
 
-    /// Files that it was made of besides its own: certificates, keys and authorities.
+    /// Files that it was made of besides its own: certificates, keys, authorities.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let clients = self.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.client.as_ref());
         let services = self.services.iter().filter_map(|service| service.tls.as_deref());
         let authorities = clients.map(|auth| &auth.authorities).chain(services.map(|tls| &tls.authorities));
         let own = self.credentials().flat_map(|own| [&*own.certificate_file, &*own.private_key_file]);
-        authorities.map(|authorities| &*authorities.file).chain(own)
+        let keys = self.listeners.iter().flat_map(|listener| &listener.mark_keys);
+        let keys = keys.chain(self.mark_signing.as_ref().map(|signing| &signing.key)).map(|key| &*key.file);
+        authorities.map(|authorities| &*authorities.file).chain(own).chain(keys)
     }
 }
 

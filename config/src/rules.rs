@@ -68,6 +68,7 @@ rules! {
     INVALID_HOST = Error "invalid-host": "a host is a name or *.suffix, without port";
     UNREADABLE_FILE = Error "unreadable-file": "a file that is named can be read";
     INVALID_CERTIFICATE = Error "invalid-certificate": "certificates and keys are PEM and go together";
+    INVALID_KEY = Error "invalid-key": "a key that signs marks is 32 bytes in hexadecimal";
     INVALID_PATH_PREFIX = Error "invalid-path-prefix": "a path prefix begins with / and has no query";
     OUT_OF_RANGE = Error "out-of-range": "a number is within its bounds";
     STAGES_NOT_RISING = Error "stages-not-rising": "the percent rises from stage to stage";

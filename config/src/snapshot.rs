@@ -12,6 +12,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::balance::Balancing;
+use crate::mark_key::{MarkKey, MarkSigning};
 use crate::routes::RouteTable;
 use crate::tls::{BackendTls, ListenerTls, NamePattern, SubjectName};
 
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub rollouts: Vec<Rollout>,
     /// Exporters and sampling.
     pub telemetry: Telemetry,
+    /// How marks that go on are signed; `None`: not at all.
+    pub mark_signing: Option<Arc<MarkSigning>>,
     /// Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.
     pub health: Option<SocketAddr>,
     /// How a stop goes on.
@@ -71,6 +74,8 @@ pub struct Listener {
     pub trust: Vec<IpNet>,
     /// Names of clients that are trusted wherever they are, by their certificates.
     pub identities: Vec<NamePattern>,
+    /// Keys that sign marks which are believed from anybody.
+    pub mark_keys: Vec<MarkKey>,
     /// Certificates, and how clients are known by theirs; `None`: plain text.
     pub tls: Option<Arc<ListenerTls>>,
     /// Whether a trusted peer may carry the mark in W3C `baggage` too.

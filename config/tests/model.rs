@@ -240,8 +240,11 @@ fn tls_is_as_it_is_written() {
     let backend = model.services[0].tls.as_deref().unwrap();
     assert_eq!(backend.names, [NamePattern::Dns(HostPattern::Suffix(".example.com".to_owned()))]);
     assert!(backend.credentials.is_some() && backend.server_name.is_some());
+    let signing = model.mark_signing.as_deref().unwrap();
+    assert_eq!((signing.ttl, signing.key.bytes()[0]), (seconds(600), 0x01));
+    assert_eq!(model.listeners[0].mark_keys[0].bytes()[8..11], [0xab, 0xcd, 0xef]);
     let files: Vec<_> = model.files().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(files, ["web.crt", "web.crt", "web.crt", "web.key", "web.crt", "web.key"]);
+    assert_eq!(files, ["web.crt", "web.crt", "web.crt", "web.key", "web.crt", "web.key", "mark.key", "mark.key"]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue};
 use patchgate_proxy::rollout::cohort::Bucket;
 use patchgate_proxy::trust::{
-    Edit, Incoming, MarkEdit, OtEdit, Randomness, SamplingInput, SpanId, Threshold, TraceId, TraceParent, outgoing,
-    traceparent,
+    Edit, Incoming, MarkEdit, OtEdit, Randomness, SamplingInput, SignatureEdit, SpanId, Threshold, TraceId,
+    TraceParent, outgoing, traceparent,
 };
 
 const PARENT: &str = "00-12345678901234567890123456789012-1234567890123456-01";
@@ -68,7 +68,8 @@ fn hop(headers: &HeaderMap, out: &mut BytesMut) -> ([u8; traceparent::LEN], bool
         default_threshold: None,
         clear_random_flag: false,
     });
-    let edit = Edit { mark: mark.map_or(MarkEdit::Keep, MarkEdit::Set), ot: sampled.ot };
+    let edit =
+        Edit { mark: mark.map_or(MarkEdit::Keep, MarkEdit::Set), signature: SignatureEdit::Keep, ot: sampled.ot };
     let sent = TraceParent { trace_id, parent_id: SpanId::from_random(2), flags: sampled.flags };
     let written = !incoming.state.unchanged(&edit)
         && (!incoming.state.is_empty() || edit.mark != MarkEdit::Keep || matches!(edit.ot, OtEdit::Threshold(_)))

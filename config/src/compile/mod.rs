@@ -49,6 +49,7 @@ pub fn compile(model: &Model, table: &RolloutTable, revision: u64) -> Snapshot {
         backends: compiler.backends,
         rollouts: compiler.rollouts,
         telemetry: model.telemetry.clone(),
+        mark_signing: model.mark_signing.clone(),
         health: Some(model.health),
         drain: model.drain,
     }

@@ -41,6 +41,9 @@ pub(crate) struct Trust {
     /// Subject alternative names of clients that are trusted wherever they are, by the certificates that
     /// `tls.client_certificate` asks for: `HOST`, `*.ZONE`, a URI, or the beginning of one with `*` behind it.
     pub(crate) identities: Option<Vec<String>>,
+    /// Files with keys, 64 hexadecimal digits each. A mark that one of them signed is believed from anybody, with the trace
+    /// context that it came in; several, so that keys can be replaced.
+    pub(crate) mark_key_files: Option<Vec<String>>,
     /// Headers in which a trusted peer may carry the mark.
     #[schemars(extend("default" = ["tracestate"]))]
     pub(crate) carriers: Option<Vec<Carrier>>,

@@ -28,7 +28,7 @@ pub(crate) use service::{
     Backoff, Fallback, HeaderChange, HeaderChanges, HeaderRules, Hedge, LoadBalancing, Mirror, OutlierEjection, Policy,
     ProxyVersion, Retry, Service, Stable, Timeouts,
 };
-pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, Telemetry, Trace};
+pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, SignMarks, Telemetry, Trace};
 
 /// The configuration of patchgate. `${NAME}` and `${NAME:-default}` anywhere in the file are replaced by environment
 /// variables; `$${` is a literal `${`.

@@ -92,6 +92,21 @@ pub(crate) struct Trace {
     /// The random bit of `traceparent`.
     #[schemars(extend("default" = "keep"))]
     pub(crate) random_flag: Option<RandomFlag>,
+    /// How marks that go on are signed, so that listeners with `trust.mark_key_files` believe them from anybody. Absent:
+    /// not at all.
+    pub(crate) sign_marks: Option<SignMarks>,
+}
+
+/// How marks are signed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignMarks {
+    /// A file with the key: 64 hexadecimal digits. Read again when it changes.
+    #[schemars(required)]
+    pub(crate) key_file: Option<String>,
+    /// For how long a signature is worth something.
+    #[schemars(extend("default" = "1h"))]
+    pub(crate) ttl: Option<Duration>,
 }
 
 /// What happens to the random bit.

@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::files;
 use super::names::unique;
 use super::tls;
 use super::values::{count, each, name, non_zero, not_empty, optional, range, required, room, seconds, socket};
 use crate::load::Files;
+use crate::mark_key::MarkKey;
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::rules;
 use crate::snapshot::{Forwarded, HeaderPolicy, Limits, Listener};
 use crate::tls::NamePattern;
 
+/// Most keys of one listener.
+const MAX_MARK_KEYS: usize = 4;
+
 pub(super) fn listeners(
     list: Option<&[raw::Listener]>,
-    files: Files<'_>,
+    lookup: Files<'_>,
     at: &Path<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Arc<Listener>>> {
@@ -28,17 +33,18 @@ pub(super) fn listeners(
     };
     unique("listeners", list.iter().map(|listener| listener.name.as_deref()), at, problems);
     let list = not_empty(list, at, "add a listener, such as { name: web, address: 127.0.0.1:8080 }", problems)?;
-    each(list, at, problems, |raw, at, problems| listener(raw, files, at, problems))
+    each(list, at, problems, |raw, at, problems| listener(raw, lookup, at, problems))
 }
 
-fn listener(raw: &raw::Listener, files: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Arc<Listener>> {
+fn listener(raw: &raw::Listener, lookup: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Arc<Listener>> {
     let name = required(&raw.name, at, "name", "give the listener a name, such as web", problems)
         .and_then(|text| name(text, &at.key("name"), problems));
     let address = required(&raw.address, at, "address", "write IP:PORT, such as 127.0.0.1:8080", problems)
         .and_then(|text| socket(text, &at.key("address"), problems));
     let trust = trust(raw.trust.as_ref(), &at.key("trust"), problems);
-    let tls = optional(raw.tls.as_ref(), |raw| tls::listener(raw, files, &at.key("tls"), problems));
+    let tls = optional(raw.tls.as_ref(), |raw| tls::listener(raw, lookup, &at.key("tls"), problems));
     let identities = identities(raw, at, problems);
+    let mark_keys = mark_keys(raw, lookup, &at.key("trust").key("mark_key_files"), problems);
     let proxy_protocol =
         optional(raw.proxy_protocol.as_ref(), |raw| proxy_protocol(raw, &at.key("proxy_protocol"), problems));
     let limits = limits(raw.limits.as_ref(), &at.key("limits"), problems);
@@ -48,6 +54,7 @@ fn listener(raw: &raw::Listener, files: Files<'_>, at: &Path<'_>, problems: &mut
         address: address?,
         trust: trust?,
         identities: identities?,
+        mark_keys: mark_keys?,
         tls: tls?,
         baggage: carriers.contains(&raw::Carrier::Baggage),
         assign: raw.assign.unwrap_or(false),
@@ -62,6 +69,17 @@ fn trust(raw: Option<&raw::Trust>, at: &Path<'_>, problems: &mut Problems) -> Op
         Some(ranges) => each(ranges, &at.key("addresses"), problems, |text, at, problems| range(text, at, problems)),
         None => Some(loopback().to_vec()),
     }
+}
+
+/// Keys of those whose marks are believed.
+fn mark_keys(raw: &raw::Listener, lookup: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Vec<MarkKey>> {
+    let list = raw.trust.as_ref().and_then(|trust| trust.mark_key_files.as_deref()).unwrap_or_default();
+    if list.len() > MAX_MARK_KEYS {
+        let help = format!("name at most {MAX_MARK_KEYS}: each one is tried on each mark of a stranger");
+        problems.at(&rules::OUT_OF_RANGE, at, format!("{} keys", list.len()), help);
+        return None;
+    }
+    each(list, at, problems, |path, at, problems| files::mark_key(path, lookup, at, problems))
 }
 
 /// Names of clients whose certificates are asked for.

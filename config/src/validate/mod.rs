@@ -5,6 +5,7 @@
 
 mod admin;
 mod balance;
+mod files;
 mod headers;
 mod listener;
 mod names;
@@ -17,6 +18,7 @@ mod values;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use crate::load::Files;
 use crate::model::{Admin, Model, Rollout};
@@ -48,6 +50,9 @@ pub(crate) fn validate(
     let rollouts = self::rollouts(config.rollouts.as_deref().unwrap_or_default(), names.as_deref(), problems);
     let telemetry =
         telemetry::telemetry(config.telemetry.as_ref(), config.trace.as_ref(), &root.key("telemetry"), problems);
+    let signing = config.trace.as_ref().and_then(|trace| trace.sign_marks.as_ref());
+    let signing =
+        optional(signing, |raw| telemetry::signing(raw, files, &root.key("trace").key("sign_marks"), problems));
     let admin = optional(config.admin.as_ref(), |admin| admin::admin(admin, &root.key("admin"), problems));
     let health = health(config.health.as_ref(), &root.key("health"), problems);
     let drain = drain(config.drain.as_ref(), &root.key("drain"), problems);
@@ -60,6 +65,7 @@ pub(crate) fn validate(
         routes: routes?,
         rollouts: rollouts?,
         telemetry: telemetry?,
+        mark_signing: signing?.map(Arc::new),
         admin: admin?,
         health: health?,
         drain: drain?,

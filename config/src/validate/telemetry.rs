@@ -1,9 +1,13 @@
 //! `telemetry` and `trace`.
 
+use super::files;
 use super::values::{count, non_zero, required, seconds, text, uri};
+use crate::load::Files;
+use crate::mark_key::MarkSigning;
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::raw::scalar::Share;
+use crate::rules;
 use crate::snapshot::{Otlp, OtlpProtocol, Telemetry};
 
 pub(super) fn telemetry(
@@ -38,6 +42,25 @@ pub(super) fn telemetry(
         response_marks_per_second: raw.response_marks_per_second.unwrap_or(100),
         access_log: raw.access_log.unwrap_or(false),
     })
+}
+
+/// How marks are signed.
+pub(super) fn signing(
+    raw: &raw::SignMarks,
+    lookup: Files<'_>,
+    at: &Path<'_>,
+    problems: &mut Problems,
+) -> Option<MarkSigning> {
+    let help = "name a file with a key; make one with `openssl rand -hex 32`";
+    let key = required(&raw.key_file, at, "key_file", help, problems)
+        .and_then(|path| files::mark_key(path, lookup, &at.key("key_file"), problems));
+    let ttl = raw.ttl.map_or(seconds(3600), |ttl| ttl.0);
+    if ttl < seconds(1) {
+        let message = "a signature would be worth nothing before anybody could read it";
+        problems.at(&rules::OUT_OF_RANGE, &at.key("ttl"), message, "write 1s or more; the default is 1h");
+        return None;
+    }
+    Some(MarkSigning { key: key?, ttl })
 }
 
 fn otlp(raw: &raw::Otlp, at: &Path<'_>, problems: &mut Problems) -> Option<Otlp> {

@@ -1,8 +1,8 @@
 //! TLS of listeners and services: files are read and tried, so that one that cannot serve is told before it has to.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::files;
 use super::values::{each, host, not_empty, optional, required};
 use crate::load::Files;
 use crate::problem::{Path, Problems};
@@ -12,18 +12,18 @@ use crate::tls::{Authorities, BackendTls, ClientAuth, Credentials, ListenerTls, 
 
 pub(super) fn listener(
     raw: &raw::ListenerTls,
-    files: Files<'_>,
+    lookup: Files<'_>,
     at: &Path<'_>,
     problems: &mut Problems,
 ) -> Option<Arc<ListenerTls>> {
     let help = "add `certificates: [{ certificate_file: tls.crt, private_key_file: tls.key }]`";
     let list = required(&raw.certificates, at, "certificates", help, problems);
     let list = list.and_then(|list| not_empty(list, &at.key("certificates"), help, problems)).and_then(|list| {
-        each(list, &at.key("certificates"), problems, |raw, at, problems| credentials(raw, files, at, problems))
+        each(list, &at.key("certificates"), problems, |raw, at, problems| credentials(raw, lookup, at, problems))
     });
     let client = optional(raw.client_certificate.as_ref(), |raw| {
         let at = at.key("client_certificate");
-        let authorities = authorities(&raw.ca_file, files, &at, problems);
+        let authorities = authorities(&raw.ca_file, lookup, &at, problems);
         let names = names(raw.subject_alt_names.as_deref(), &at.key("subject_alt_names"), problems);
         Some(ClientAuth { authorities: authorities?, required: raw.required.unwrap_or(true), names: names? })
     });
@@ -42,11 +42,11 @@ pub(super) fn listener(
 
 pub(super) fn backend(
     raw: &raw::BackendTls,
-    files: Files<'_>,
+    lookup: Files<'_>,
     at: &Path<'_>,
     problems: &mut Problems,
 ) -> Option<Arc<BackendTls>> {
-    let authorities = authorities(&raw.ca_file, files, at, problems);
+    let authorities = authorities(&raw.ca_file, lookup, at, problems);
     let server_name = optional(raw.server_name.as_deref(), |text| match BackendTls::server_name(text) {
         Ok(name) => Some(name),
         Err(error) => {
@@ -56,7 +56,7 @@ pub(super) fn backend(
         }
     });
     let names = names(raw.subject_alt_names.as_deref(), &at.key("subject_alt_names"), problems);
-    let own = optional(raw.certificate.as_ref(), |raw| credentials(raw, files, &at.key("certificate"), problems));
+    let own = optional(raw.certificate.as_ref(), |raw| credentials(raw, lookup, &at.key("certificate"), problems));
     match BackendTls::new(authorities?, server_name?, names?, own?) {
         Ok(tls) => Some(Arc::new(tls)),
         Err(error) => {
@@ -68,12 +68,12 @@ pub(super) fn backend(
 
 fn credentials(
     raw: &raw::Credentials,
-    files: Files<'_>,
+    lookup: Files<'_>,
     at: &Path<'_>,
     problems: &mut Problems,
 ) -> Option<Credentials> {
-    let chain = file(&raw.certificate_file, "certificate_file", files, at, problems);
-    let key = file(&raw.private_key_file, "private_key_file", files, at, problems);
+    let chain = files::named(&raw.certificate_file, "certificate_file", lookup, at, problems);
+    let key = files::named(&raw.private_key_file, "private_key_file", lookup, at, problems);
     let (chain, key) = (chain?, key?);
     match Credentials::new((chain.0, &chain.1), (key.0, &key.1)) {
         Ok(credentials) => Some(credentials),
@@ -90,8 +90,8 @@ fn credentials(
     }
 }
 
-fn authorities(raw: &Option<String>, files: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Authorities> {
-    let (path, pem) = file(raw, "ca_file", files, at, problems)?;
+fn authorities(raw: &Option<String>, lookup: Files<'_>, at: &Path<'_>, problems: &mut Problems) -> Option<Authorities> {
+    let (path, pem) = files::named(raw, "ca_file", lookup, at, problems)?;
     match Authorities::new(path, &pem) {
         Ok(authorities) => Some(authorities),
         Err(error) => {
@@ -110,26 +110,6 @@ fn authorities(raw: &Option<String>, files: Files<'_>, at: &Path<'_>, problems: 
 fn unusable(path: &Option<String>, at: &Path<'_>, error: &str, help: &str, problems: &mut Problems) {
     let message = format!("`{}` cannot be used: {error}", path.as_deref().unwrap_or_default());
     problems.at(&rules::INVALID_CERTIFICATE, at, message, help);
-}
-
-/// The path and the content of the file that the field `name` names.
-fn file(
-    raw: &Option<String>,
-    name: &'static str,
-    files: Files<'_>,
-    at: &Path<'_>,
-    problems: &mut Problems,
-) -> Option<(PathBuf, Vec<u8>)> {
-    let path = required(raw, at, name, "name a file; a relative path is of the working directory", problems)?;
-    match files(std::path::Path::new(path)) {
-        Ok(bytes) => Some((path.into(), bytes)),
-        Err(error) => {
-            let message = format!("`{path}` cannot be read: {error}");
-            let help = "check the path, and that the user that patchgate runs as may read it";
-            problems.at(&rules::UNREADABLE_FILE, &at.key(name), message, help);
-            None
-        }
-    }
 }
 
 /// Patterns of subject alternative names; none where there is no list.

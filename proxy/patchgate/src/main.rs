@@ -8,6 +8,7 @@ mod control;
 mod demo;
 mod health;
 mod logs;
+mod mark;
 mod otel;
 mod reload;
 mod run;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Check(args) => return check::check(&args),
         Command::Schema => return check::schema(),
         Command::Demo(args) => demo::demo(&args),
+        Command::Mark(args) => mark::mark(&args),
         Command::Rollout(args) => return client::end(client::rollout(&args)),
         Command::Explain(args) => return client::end(client::explain(&args)),
         Command::Log(args) => return client::end(client::log(&args)),

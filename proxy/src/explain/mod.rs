@@ -8,6 +8,7 @@ mod rules;
 mod trail;
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -24,7 +25,7 @@ use crate::telemetry::channel::Channel;
 use crate::telemetry::decide::{Sampling, decide as exported};
 use crate::trust::tracestate::TRACESTATE;
 use crate::trust::{
-    Basis, Incoming, MarkResult, SpanId, ThresholdField, TraceId, TraceParent, traceparent::TRACEPARENT,
+    Basis, Incoming, MarkResult, SpanId, ThresholdField, TraceId, TraceParent, Vouching, traceparent::TRACEPARENT,
 };
 use rules::Rules;
 pub use trail::{
@@ -142,7 +143,9 @@ fn go_on(
     trail: Trail,
 ) -> Trail {
     let headers = &question.headers;
-    let incoming = Incoming::read(headers, trail.listener.trusted, listener.baggage);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let vouching = Vouching { keys: &listener.mark_keys, now };
+    let incoming = Incoming::read_vouched(headers, trail.listener.trusted, listener.baggage, vouching);
     let mark = incoming.mark();
     let decided = service.map(|service| {
         let input = Input {
@@ -162,7 +165,7 @@ fn go_on(
     let mut ids = fastrand::Rng::with_seed(random);
     let fresh = TraceId::from_random(ids.u128(..));
     let thresholds = Thresholds::of(&snapshot.telemetry);
-    let onward = follow(&incoming, mark.mark(), decision, snapshot, thresholds, fresh);
+    let onward = follow(&incoming, mark.mark(), decision, snapshot, thresholds, fresh, now);
     let attempt = SpanId::from_random(ids.u64(..));
     Trail {
         trace: Some(trace_step(headers, &incoming)),
@@ -201,7 +204,10 @@ fn mark_step(result: &MarkResult<'_>) -> MarkStep {
     let why = match result {
         MarkResult::None => "the request has no mark",
         MarkResult::Trusted(_) => "a legal mark of a trusted peer",
+        MarkResult::Signed(_) => "a legal mark, signed by a key of trust.mark_key_files",
         MarkResult::Untrusted => "the peer may not mark: its address is in no range of trust.addresses",
+        MarkResult::BadSignature => "no key of trust.mark_key_files signed this mark on this trace",
+        MarkResult::Expired => "the signature's time is over",
         MarkResult::Orphaned => "the tracestate is dropped with its traceparent, which is absent or invalid",
         MarkResult::Malformed => "group or version is missing or has an illegal value",
     };

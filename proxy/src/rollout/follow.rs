@@ -2,11 +2,13 @@
 //!
 //! Pure: the thresholds and the id of a trace that would begin here are handed in. It writes nothing.
 
+use patchgate_config::mark_key::MarkSigning;
 use patchgate_config::snapshot::{Snapshot, Telemetry};
 
 use super::decide::{Decision, Track};
 use crate::trust::{
-    Basis, Edit, Flags, Incoming, Mark, MarkEdit, OtEdit, Randomness, SamplingInput, Threshold, TraceId, outgoing_by,
+    Basis, Edit, Flags, Incoming, Mark, MarkEdit, OtEdit, Randomness, SamplingInput, Signature, SignatureEdit,
+    Threshold, TraceId, outgoing_by,
 };
 
 /// What is sampled, by configuration.
@@ -52,7 +54,8 @@ impl Thresholds {
     }
 }
 
-/// Follows a decision; there is none for what is answered here. `fresh`: the id of the trace if it begins here.
+/// Follows a decision; there is none for what is answered here. `fresh`: the id of the trace if it begins here;
+/// `now`: Unix time in seconds.
 pub(crate) fn follow<'a>(
     incoming: &Incoming<'_>,
     mark: Option<Mark<'a>>,
@@ -60,6 +63,7 @@ pub(crate) fn follow<'a>(
     snapshot: &'a Snapshot,
     thresholds: Thresholds,
     fresh: TraceId,
+    now: u64,
 ) -> Onward<'a> {
     let id = incoming.parent.map_or(fresh, |parent| parent.trace_id);
     let randomness = Randomness::of(id, incoming.state.randomness());
@@ -75,8 +79,25 @@ pub(crate) fn follow<'a>(
     let assigned = decision.filter(|decision| decision.assigned).and_then(|decision| decision.rollout);
     let rollout = assigned.map(|id| snapshot.rollout(id));
     let assigned = rollout.and_then(|rollout| Mark::new(&rollout.group, &rollout.version).ok());
-    let edit = Edit { mark: assigned.or(mark).map_or(MarkEdit::Keep, MarkEdit::Set), ot: sampled.ot };
+    let mark = assigned.or(mark);
+    let signing = snapshot.mark_signing.as_deref().zip(mark);
+    let signature = signing.map_or(SignatureEdit::Keep, |(signing, mark)| sign(signing, incoming, id, mark, now));
+    let edit = Edit { mark: mark.map_or(MarkEdit::Keep, MarkEdit::Set), signature, ot: sampled.ot };
     Onward { id, flags: sampled.flags, raised, randomness, basis, edit }
+}
+
+/// Signs a mark, unless it bears our own signature that will last for a while.
+fn sign(signing: &MarkSigning, incoming: &Incoming<'_>, id: TraceId, mark: Mark<'_>, now: u64) -> SignatureEdit {
+    let ttl = signing.ttl.as_secs();
+    let is_same = incoming.parent.is_some() && incoming.state.mark().mark() == Some(mark);
+    let lasting = incoming.state.signature().filter(|_| is_same).and_then(Signature::parse);
+    let lasting = lasting.filter(|signature| signature.expires <= now.saturating_add(ttl));
+    match lasting {
+        Some(ours) if ours.verify(std::slice::from_ref(&signing.key), id, mark, now + ttl / 2).is_ok() => {
+            SignatureEdit::Keep
+        }
+        _ => SignatureEdit::Set(Signature::sign(&signing.key, id, mark, now.saturating_add(ttl))),
+    }
 }
 
 impl Onward<'_> {

@@ -1,5 +1,7 @@
 //! The layer that takes the decision and writes the trace context that goes on.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::USER_AGENT;
@@ -14,7 +16,7 @@ use crate::exchange::Exchange;
 use crate::forward::headers::TRACESTATE;
 use crate::step::step_layer;
 use crate::trust::baggage::strip_mark;
-use crate::trust::{Incoming, Mark, MarkResult};
+use crate::trust::{Incoming, Mark, MarkResult, Vouching};
 
 step_layer! {
     /// Decides the track. Total: every request has one.
@@ -77,12 +79,15 @@ pub(crate) fn trace_on(
     trusted: bool,
     decide: impl FnOnce(&Parts, Option<Mark<'_>>) -> Option<Decision>,
 ) -> (Option<Decision>, Option<HeaderValue>) {
-    let baggage = exchange.connection.listener.with(|listener| listener.baggage);
-    let incoming = Incoming::read(&head.headers, trusted, baggage);
+    let now = unix_seconds(exchange);
+    let incoming = exchange.connection.listener.with(|listener| {
+        let vouching = Vouching { keys: &listener.mark_keys, now };
+        Incoming::read_vouched(&head.headers, trusted, listener.baggage, vouching)
+    });
     let mark = incoming.mark();
     count(exchange, &incoming, &mark);
     let decision = decide(head, mark.mark());
-    let state = match follow_trace(exchange, &incoming, mark.mark(), decision.as_ref()) {
+    let state = match follow_trace(exchange, &incoming, mark.mark(), decision.as_ref(), now) {
         Written::Unchanged => head.headers.get(TRACESTATE).cloned(),
         Written::Empty => None,
         Written::Anew(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
@@ -96,11 +101,12 @@ fn follow_trace(
     incoming: &Incoming<'_>,
     mark: Option<Mark<'_>>,
     decision: Option<&Decision>,
+    now: u64,
 ) -> Written {
     let mut facts = exchange.facts.borrow_mut();
     let trace = &mut facts.trace;
     let snapshot = &exchange.snapshot;
-    let onward = follow(incoming, mark, decision, &snapshot.config, snapshot.thresholds, trace.id);
+    let onward = follow(incoming, mark, decision, &snapshot.config, snapshot.thresholds, trace.id, now);
     trace.id = onward.id;
     trace.parent = incoming.parent;
     trace.link = incoming.link;
@@ -114,6 +120,15 @@ fn follow_trace(
             (false, _) => Written::Empty,
         },
     }
+}
+
+/// The wall clock, where signatures are looked at or made.
+fn unix_seconds(exchange: &Exchange) -> u64 {
+    let signs = exchange.snapshot.config.mark_signing.is_some();
+    if !signs && exchange.connection.listener.with(|listener| listener.mark_keys.is_empty()) {
+        return 0;
+    }
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Where a request may go instead, if the decided backend cannot be reached.

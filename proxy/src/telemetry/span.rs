@@ -15,7 +15,7 @@ use super::clock::nanos;
 use super::decide::{Exported, SamplingReason};
 use super::otlp::{self, Attributes, Kind, Span, fixed, key};
 use crate::exchange::{Exchange, Facts, Finish, Sent};
-use crate::trust::{Edit, Mark, MarkEdit, OtEdit, Threshold, TraceState};
+use crate::trust::{Edit, Mark, MarkEdit, OtEdit, SignatureEdit, Threshold, TraceState};
 
 /// A request's end as the spans tell it.
 pub(super) struct Ending {
@@ -217,6 +217,7 @@ fn trace_state(facts: &Facts, exported: Exported) -> Cow<'_, [u8]> {
     let mark = facts.response_mark.as_ref().and_then(|mark| Mark::new(&mark.group, &mark.version).ok());
     let edit = Edit {
         mark: mark.map_or(MarkEdit::Keep, MarkEdit::Set),
+        signature: SignatureEdit::Keep,
         ot: Threshold::from_probability(1.0).map_or(OtEdit::Keep, OtEdit::Threshold),
     };
     let mut out = bytes::BytesMut::new();

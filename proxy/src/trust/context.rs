@@ -5,11 +5,13 @@
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use patchgate_config::mark_key::MarkKey;
 
 use super::{
     baggage::BaggageMark,
     mark::{Mark, MarkField},
     sampling::ParentSampling,
+    signature::{Signature, Unsigned},
     traceparent::{self, Invalid, TraceParent},
     tracestate::{Rejected, TRACESTATE, TraceState},
 };
@@ -23,8 +25,14 @@ pub enum MarkResult<'a> {
     None,
     /// Believed.
     Trusted(Mark<'a>),
+    /// Believed for its signature, from a peer that may not mark.
+    Signed(Mark<'a>),
     /// A legal one from a peer that may not mark.
     Untrusted,
+    /// As before, with a signature by none of the keys, or one of another mark or trace.
+    BadSignature,
+    /// As before, with a signature whose time is over.
+    Expired,
     /// A legal one in a list whose `traceparent` is absent or invalid, so dropped with it.
     Orphaned,
     /// Half a mark, or one with an illegal value.
@@ -37,7 +45,10 @@ impl<'a> MarkResult<'a> {
         match self {
             Self::None => "none",
             Self::Trusted(_) => "trusted",
+            Self::Signed(_) => "signed",
             Self::Untrusted => "untrusted",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
             Self::Orphaned => "orphaned",
             Self::Malformed => "malformed",
         }
@@ -46,7 +57,7 @@ impl<'a> MarkResult<'a> {
     /// The mark, if believed.
     pub const fn mark(self) -> Option<Mark<'a>> {
         match self {
-            Self::Trusted(mark) => Some(mark),
+            Self::Trusted(mark) | Self::Signed(mark) => Some(mark),
             _ => None,
         }
     }
@@ -77,12 +88,29 @@ pub struct Incoming<'h> {
     refused: MarkResult<'h>,
     baggage: BaggageMark<'h>,
     trusted: bool,
+    /// The mark's signature is why the context is believed.
+    signed: bool,
+}
+
+/// Who can vouch for a stranger's mark, and when that is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vouching<'k> {
+    /// Keys; none: nobody can.
+    pub keys: &'k [MarkKey],
+    /// Unix time in seconds.
+    pub now: u64,
 }
 
 impl<'h> Incoming<'h> {
     /// Reads the headers of a request. `trusted`: the peer's context and mark are believed.
     /// `baggage`: the mark may also come in baggage, which needs no `traceparent`.
     pub fn read(headers: &'h HeaderMap, trusted: bool, baggage: bool) -> Self {
+        Self::read_vouched(headers, trusted, baggage, Vouching::default())
+    }
+
+    /// The same, where a signature makes a mark of a peer that is not trusted believed, and with it the context that it
+    /// came in. A trusted peer's is not looked at.
+    pub fn read_vouched(headers: &'h HeaderMap, trusted: bool, baggage: bool, vouching: Vouching<'_>) -> Self {
         let (theirs, invalid) = match traceparent::read(headers) {
             Ok(parent) => (parent, None),
             Err(invalid) => (None, Some(invalid)),
@@ -91,19 +119,26 @@ impl<'h> Incoming<'h> {
             Ok(state) => (state, None),
             Err(rejected) => (TraceState::default(), Some(rejected)),
         };
-        let parent = theirs.filter(|_| trusted);
+        let vouched = match (trusted, theirs) {
+            (false, Some(theirs)) => vouched(&state, theirs, vouching),
+            _ => None,
+        };
+        let signed = vouched == Some(Ok(()));
+        let parent = theirs.filter(|_| trusted || signed);
         let mut refused = MarkResult::None;
         if parent.is_none() && !state.is_empty() {
-            let reason = match trusted {
-                true => MarkResult::Orphaned,
-                false => MarkResult::Untrusted,
+            let reason = match (trusted, vouched) {
+                (true, _) => MarkResult::Orphaned,
+                (false, Some(Err(Unsigned::Wrong))) => MarkResult::BadSignature,
+                (false, Some(Err(Unsigned::Expired))) => MarkResult::Expired,
+                (false, _) => MarkResult::Untrusted,
             };
             refused = MarkResult::refused(state.mark(), reason);
             state = TraceState::default();
         }
         Self {
             parent,
-            link: theirs.filter(|_| !trusted),
+            link: theirs.filter(|_| parent.is_none()),
             invalid,
             state,
             rejected,
@@ -113,6 +148,7 @@ impl<'h> Incoming<'h> {
                 false => BaggageMark::default(),
             },
             trusted,
+            signed,
         }
     }
 
@@ -123,6 +159,9 @@ impl<'h> Incoming<'h> {
             MarkField::Mark(_) => field,
             MarkField::Absent | MarkField::Malformed => self.baggage.mark(),
         };
+        if let (MarkField::Mark(mark), true) = (field, self.signed) {
+            return MarkResult::Signed(mark);
+        }
         match (carried, self.trusted) {
             (MarkField::Mark(mark), true) => MarkResult::Trusted(mark),
             (MarkField::Mark(_), false) => MarkResult::Untrusted,
@@ -136,6 +175,16 @@ impl<'h> Incoming<'h> {
     pub fn parent_sampling(&self) -> Option<ParentSampling> {
         self.parent.map(|parent| ParentSampling { flags: parent.flags, threshold: self.state.threshold() })
     }
+}
+
+/// Whether one of the keys vouches for the mark; `None`: nobody is asked to.
+fn vouched(state: &TraceState<'_>, parent: TraceParent, vouching: Vouching<'_>) -> Option<Result<(), Unsigned>> {
+    let (mark, value) = (state.mark().mark()?, state.signature()?);
+    if vouching.keys.is_empty() {
+        return None;
+    }
+    let Some(signature) = Signature::parse(value) else { return Some(Err(Unsigned::Wrong)) };
+    Some(signature.verify(vouching.keys, parent.trace_id, mark, vouching.now))
 }
 
 /// The mark in a response's headers or trailers. A response has no `traceparent`, so the list stands

@@ -8,6 +8,7 @@
 //! - [`traceparent`](mod@traceparent): ids and flags, strictly Level 2.
 //! - [`tracestate`]: the list, the edit of our members and of `ot`.
 //! - [`mark`]: group and version.
+//! - [`signature`]: what makes a stranger's mark believed.
 //! - [`baggage`]: the mark's second, opt-in carrier.
 //! - [`threshold`], [`ot`], [`sampling`]: consistent probability.
 //! - [`context`]: all of it for one request, by trust.
@@ -20,17 +21,19 @@ pub mod mark;
 pub mod ot;
 mod ows;
 pub mod sampling;
+pub mod signature;
 pub mod threshold;
 pub mod traceparent;
 pub mod tracestate;
 
 pub use self::{
-    context::{Incoming, MarkResult, append_server_timing, response_mark},
+    context::{Incoming, MarkResult, Vouching, append_server_timing, response_mark},
     ids::{SpanId, TraceId},
     mark::{Mark, MarkField, NotAMark},
     ot::{OtEdit, ThresholdField},
     sampling::{Basis, Outgoing, ParentSampling, SamplingInput, outgoing, outgoing_by},
+    signature::{Signature, Unsigned},
     threshold::{Randomness, Threshold},
     traceparent::{Flags, Invalid, TraceParent},
-    tracestate::{Edit, MarkEdit, Rejected, TraceState},
+    tracestate::{Edit, MarkEdit, Rejected, SignatureEdit, TraceState},
 };

@@ -73,6 +73,7 @@ pub(crate) fn world(rollouts: Vec<Rollout>) -> Snapshot {
             response_marks_per_second: 0,
             access_log: false,
         },
+        mark_signing: None,
         health: None,
         drain: Drain { delay: Duration::ZERO, timeout: Duration::ZERO },
     }

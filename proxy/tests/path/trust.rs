@@ -35,6 +35,41 @@ fn a_strangers_mark_picks_no_backend_and_its_trace_is_only_linked() {
     assert_eq!(server.links[0].trace_id[..2], [0x4b, 0xf9]);
 }
 
+/// A folder with the key file that its path names.
+fn key_file(digit: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("mark.key");
+    std::fs::write(&path, digit.repeat(64) + "\n").unwrap();
+    let path = path.display().to_string();
+    (folder, path)
+}
+
+#[test]
+fn a_mark_that_an_edge_signed_is_believed_by_a_gateway_that_trusts_nobody() {
+    let (stable, hot_fix) = (tells("stable"), tells("hot-fix"));
+    let ((_one, key), (_other, other)) = (key_file("a"), key_file("b"));
+    let inner = |key: &str| {
+        let listener = format!("trust: {{ addresses: [], mark_key_files: [\"{key}\"] }}");
+        Running::with(stable.address, hot_fix.address, &listener, "")
+    };
+    let (knows, strange) = (inner(&key), inner(&other));
+    for (inner, wanted) in [(&knows, "hot-fix"), (&strange, "stable")] {
+        let signs = format!("trace: {{ sign_marks: {{ key_file: \"{key}\" }} }}");
+        let edge = Running::with(inner.address(), inner.address(), "", &signs);
+        let got = edge.get("/", MARKED).text();
+        let parts: Vec<&str> = got.split('|').collect();
+        assert_eq!(parts[0], wanted, "{got}");
+        let goes_on = wanted == "hot-fix";
+        assert_eq!(parts[1].contains("4bf92f3577b34da6a3ce929d0e0e4736"), goes_on, "{got}");
+        // The signature goes on, too: for whoever comes next.
+        assert_eq!(parts[2].contains("patch-sig=1:"), goes_on, "{got}");
+        // Without a mark nothing is signed.
+        assert!(!edge.get("/", &[MARKED[0]]).text().contains("patch-sig"));
+    }
+    assert_eq!(knows.count(Count::Marks, "signed"), 1);
+    assert_eq!(strange.count(Count::Marks, "bad_signature"), 1);
+}
+
 #[test]
 fn a_trusted_mark_picks_the_hot_fix_and_is_sampled() {
     let (stable, hot_fix) = (tells("stable"), tells("hot-fix"));

@@ -5,8 +5,8 @@
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use patchgate_proxy::trust::{
-    Edit, Incoming, Mark, MarkEdit, Randomness, SamplingInput, SpanId, Threshold, TraceId, TraceParent, baggage,
-    outgoing, traceparent, tracestate,
+    Edit, Incoming, Mark, MarkEdit, Randomness, SamplingInput, SignatureEdit, SpanId, Threshold, TraceId, TraceParent,
+    baggage, outgoing, traceparent, tracestate,
 };
 use patchgate_testkit::table::TRACE;
 
@@ -53,7 +53,11 @@ impl Hop<'_> {
             clear_random_flag: self.clear_random_flag,
         });
         let assigned = self.assign.map(|(group, version)| Mark::new(group, version).expect("a legal mark"));
-        let edit = Edit { mark: assigned.or(mark.mark()).map_or(MarkEdit::Keep, MarkEdit::Set), ot: sampled.ot };
+        let edit = Edit {
+            mark: assigned.or(mark.mark()).map_or(MarkEdit::Keep, MarkEdit::Set),
+            signature: SignatureEdit::Keep,
+            ot: sampled.ot,
+        };
         let mut out = BytesMut::new();
         let written = incoming.state.write(&edit, &mut out).then(|| out.to_vec());
         if incoming.state.unchanged(&edit) {

@@ -4,7 +4,7 @@
 //! sharing nothing with the codec. [`check_edit`] compares the two; the property tests and a fuzz target call it.
 
 use bytes::BytesMut;
-use patchgate_proxy::trust::{Edit, Mark, MarkEdit, MarkField, OtEdit, Threshold, TraceState};
+use patchgate_proxy::trust::{Edit, Mark, MarkEdit, MarkField, OtEdit, SignatureEdit, Threshold, TraceState};
 
 const MARK_KEYS: [&str; 2] = ["patch-group", "patch-version"];
 const DOTTED_KEYS: [&str; 2] = ["patch.group", "patch.version"];
@@ -41,6 +41,7 @@ impl Change {
                 Wanted::Set(group, version) => MarkEdit::Set(Mark::new(group, version).expect("a legal mark")),
                 Wanted::Strip => MarkEdit::Strip,
             },
+            signature: SignatureEdit::Keep,
             ot: match &self.ot {
                 WantedOt::Keep => OtEdit::Keep,
                 WantedOt::Threshold(digits) => {

@@ -3,11 +3,13 @@
 //! - here: what serves, checks and shows;
 //! - [`server`]: options of every command that asks the admin API; [`rollout`], [`explain`], [`log`], [`token`],
 //!   [`drain`]: those commands;
+//! - [`mark`]: header lines for tests by hand;
 //! - [`parse`]: texts → values.
 
 pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod log;
+pub(crate) mod mark;
 pub(crate) mod parse;
 pub(crate) mod rollout;
 pub(crate) mod server;
@@ -53,6 +55,9 @@ pub(crate) enum Command {
     Log(log::LogArgs),
     /// Make, list and revoke the tokens of the admin API.
     Token(token::TokenArgs),
+    /// Print the header lines of a marked request, for a test by hand.
+    #[command(after_help = mark::EXAMPLES)]
+    Mark(mark::MarkArgs),
     /// Ask a gateway to end without failing a request.
     #[command(after_help = drain::EXAMPLES)]
     Drain(drain::DrainArgs),

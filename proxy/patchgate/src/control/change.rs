@@ -51,6 +51,7 @@ fn changes(now: &Model, next: &Model) -> Vec<String> {
             ("workers", part("", &model.workers)),
             ("routes", part("", &model.routes)),
             ("telemetry", part("", &model.telemetry)),
+            ("trace.sign_marks", part("", &model.mark_signing)),
             ("health", part("", &model.health)),
             ("drain", part("", &model.drain)),
             ("admin", part("", &model.admin)),

@@ -49,7 +49,7 @@ families! {
     Dropped: "patchgate_dropped_responses", "Attempts that were not the answer, by cause.",
         Some("cause"), &["retry", "hedge", "fallback", "timeout", "late", "panic", "disconnect", "drain", "error", "withdrawn"];
     Marks: "patchgate_marks", "Requests by what became of their mark.",
-        Some("result"), &["none", "trusted", "untrusted", "orphaned", "malformed"];
+        Some("result"), &["none", "trusted", "signed", "untrusted", "bad_signature", "expired", "orphaned", "malformed"];
     TracestateRejected: "patchgate_tracestate_rejected", "Incoming tracestate lists discarded, by reason.",
         Some("reason"), &["too_many_members", "bad_key", "bad_value", "too_long", "other"];
     TraceparentInvalid: "patchgate_traceparent_invalid", "Incoming traceparent headers not believed, by reason.",

@@ -37,6 +37,8 @@ pub(super) enum Owner {
     Group,
     /// `patch-version`, or the dotted form of it.
     Version,
+    /// `patch-sig`.
+    Signature,
     /// `ot`, OpenTelemetry's.
     Ot,
     /// Anyone else's: carried, never read.
@@ -112,6 +114,7 @@ fn split_key(line: &[u8]) -> Result<(Owner, bool, usize), Rejected> {
     let owner = match &line[..len] {
         b"patch-group" => Owner::Group,
         b"patch-version" => Owner::Version,
+        b"patch-sig" => Owner::Signature,
         b"ot" => Owner::Ot,
         _ => Owner::Foreign,
     };

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use self::member::{Member, Owner};
-pub use self::write::{Edit, MarkEdit};
+pub use self::write::{Edit, MarkEdit, SignatureEdit};
 use super::{
     mark::MarkField,
     ot::{Ot, ThresholdField},
@@ -70,6 +70,7 @@ pub struct TraceState<'h> {
     group: Option<&'h [u8]>,
     version: Option<&'h [u8]>,
     mark: MarkField<'h>,
+    signature: Option<&'h [u8]>,
     ot: Ot<'h>,
     /// Whether one of our members came with a dotted key.
     dotted: bool,
@@ -128,6 +129,7 @@ impl<'h> TraceState<'h> {
         match member.owner {
             Owner::Group => self.group = Some(member.value()),
             Owner::Version => self.version = Some(member.value()),
+            Owner::Signature => self.signature = Some(member.value()),
             Owner::Ot => self.ot = Ot(member.value()),
             Owner::Foreign => {}
         }
@@ -159,6 +161,11 @@ impl<'h> TraceState<'h> {
     /// The mark: `patch-group` and `patch-version`, or their dotted forms.
     pub fn mark(&self) -> MarkField<'h> {
         self.mark
+    }
+
+    /// The value of `patch-sig`, if there is one.
+    pub fn signature(&self) -> Option<&'h [u8]> {
+        self.signature
     }
 
     /// The explicit randomness of the trace, if it is legal.

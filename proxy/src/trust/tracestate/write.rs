@@ -10,6 +10,7 @@ use super::{
     super::{
         mark::{Mark, MarkField},
         ot::OtEdit,
+        signature::Signature,
     },
     MAX_LEN, MAX_MEMBERS, Member, Owner, TraceState,
 };
@@ -28,24 +29,36 @@ pub enum MarkEdit<'a> {
     Strip,
 }
 
+/// What to do with the signature of the mark on the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureEdit {
+    /// Leave it, where the mark stays what it was; a signature of another mark goes.
+    Keep,
+    /// Write this one.
+    Set(Signature),
+}
+
 /// The changes to one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edit<'a> {
     /// Ours.
     pub mark: MarkEdit<'a>,
+    /// Of ours.
+    pub signature: SignatureEdit,
     /// OpenTelemetry's.
     pub ot: OtEdit,
 }
 
 impl Edit<'_> {
     /// No change.
-    pub const KEEP: Self = Self { mark: MarkEdit::Keep, ot: OtEdit::Keep };
+    pub const KEEP: Self = Self { mark: MarkEdit::Keep, signature: SignatureEdit::Keep, ot: OtEdit::Keep };
 }
 
 /// An edit measured against a list: who is written anew at the front, who stays in place.
 struct Plan<'a> {
     front_mark: Option<Mark<'a>>,
     keep_mark: bool,
+    keep_signature: bool,
     keep_ot: bool,
     /// A whole mark in place is as safe from truncation as one at the front.
     mark_is_whole: bool,
@@ -55,7 +68,9 @@ impl<'h> TraceState<'h> {
     /// Whether the one line that came may be forwarded as it is.
     pub fn unchanged(&self, edit: &Edit<'_>) -> bool {
         let plan = self.plan(edit);
-        self.canonical && plan.keep_mark && plan.keep_ot
+        let signed_anew =
+            matches!(edit.signature, SignatureEdit::Set(_)) || (self.signature.is_some() && !plan.keep_signature);
+        self.canonical && plan.keep_mark && plan.keep_ot && !signed_anew
     }
 
     /// Appends the edited list to `out` as one header value: at most 32 members and 512 characters.
@@ -68,6 +83,12 @@ impl<'h> TraceState<'h> {
         if let Some(mark) = plan.front_mark {
             write_mark(mark, out);
             front_members += 2;
+        }
+        if let SignatureEdit::Set(signature) = edit.signature {
+            separate(start, out);
+            out.extend_from_slice(b"patch-sig=");
+            signature.write(out);
+            front_members += 1;
         }
         if !plan.keep_ot {
             let before = out.len();
@@ -103,7 +124,19 @@ impl<'h> TraceState<'h> {
             (MarkEdit::Set(new), _) => (Some(new), false),
             (MarkEdit::Strip, _) => (None, present == MarkField::Absent),
         };
-        Plan { front_mark, keep_mark, keep_ot: self.ot.unchanged_by(edit.ot), mark_is_whole: present.mark().is_some() }
+        let mark_stays = match edit.mark {
+            MarkEdit::Keep => true,
+            MarkEdit::Set(new) => present == MarkField::Mark(new),
+            MarkEdit::Strip => false,
+        };
+        let keep_signature = edit.signature == SignatureEdit::Keep && mark_stays && present.mark().is_some();
+        Plan {
+            front_mark,
+            keep_mark,
+            keep_signature,
+            keep_ot: self.ot.unchanged_by(edit.ot),
+            mark_is_whole: present.mark().is_some(),
+        }
     }
 
     /// The members that stay in place, a bit each, when so much stands before them.
@@ -145,6 +178,7 @@ impl Plan<'_> {
     fn keeps(&self, member: &Member<'_>) -> bool {
         match member.owner {
             Owner::Group | Owner::Version => self.keep_mark,
+            Owner::Signature => self.keep_signature,
             Owner::Ot => self.keep_ot,
             Owner::Foreign => true,
         }
@@ -153,7 +187,7 @@ impl Plan<'_> {
     fn protects(&self, member: &Member<'_>) -> bool {
         match member.owner {
             Owner::Group | Owner::Version => self.mark_is_whole,
-            Owner::Ot => true,
+            Owner::Signature | Owner::Ot => true,
             Owner::Foreign => false,
         }
     }
