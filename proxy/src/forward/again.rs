@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep};
 
 use super::attempt::{self, Answered, Failed};
 use super::fall_back;
-use super::hedge::IDEMPOTENCY_KEY;
 use super::outbound::Outbound;
 use super::retry::{Asked, Budget, Failure, Refusal, allows, pause};
 use crate::error::ProxyError;
@@ -104,7 +103,7 @@ fn permission(
     tried: u32,
 ) -> Option<Result<(), Refusal>> {
     let facts = exchange.facts.borrow();
-    let keyed = outbound.has(&IDEMPOTENCY_KEY);
+    let keyed = outbound.is_keyed();
     let asked = Asked { method: &facts.method, keyed, body: outbound.has_body() };
     let allowed = allows(policy, failure, tried, asked)?;
     Some(allowed.and_then(|()| match budget.withdraw(Instant::now()) {

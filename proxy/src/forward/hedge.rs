@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::HeaderName;
 use patchgate_config::snapshot::{BackendId, Hedge, Timeouts};
 use tokio::time::{Instant, timeout};
 
@@ -16,8 +15,6 @@ use super::pace::Pace;
 use super::retry::Budget;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
-
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What hedges of one backend's requests go by, on one worker.
 #[derive(Debug)]
@@ -98,7 +95,7 @@ pub(super) async fn attempts(
 
 /// The request once more, if it may be sent twice: nothing of it can be lost, and to carry it out twice does no harm.
 fn copy(exchange: &Exchange, outbound: &Outbound, policy: &Hedge) -> Option<Outbound> {
-    let harmless = policy.methods.contains(&exchange.facts.borrow().method) || outbound.has(&IDEMPOTENCY_KEY);
+    let harmless = policy.methods.contains(&exchange.facts.borrow().method) || outbound.is_keyed();
     if harmless { outbound.copy() } else { None }
 }
 

@@ -22,6 +22,8 @@ use crate::trust::TraceParent;
 use crate::upstream::{Outgoing, framing_of};
 use crate::worker::Worker;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Outbound {
@@ -94,9 +96,10 @@ impl Outbound {
         with_key_of(key, &self.head.headers, exchange.connection.peer.ip(), xxh3_64)
     }
 
-    /// Whether the request has this field.
-    pub(super) fn has(&self, name: &HeaderName) -> bool {
-        self.head.headers.contains_key(name)
+    /// Whether its client says that it may be sent twice: by the field `idempotency-key`
+    /// (draft-ietf-httpapi-idempotency-key-header).
+    pub(super) fn is_keyed(&self) -> bool {
+        self.head.headers.contains_key(&IDEMPOTENCY_KEY)
     }
 
     /// Whether it has a body, of which nothing is kept.

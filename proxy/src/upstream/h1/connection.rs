@@ -15,8 +15,8 @@ use crate::flat::FlatIo;
 use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
 use crate::socket::Socket;
 
-/// The most that one read takes.
-const READ_AT_MOST: usize = 256 * 1024;
+/// The most that one read takes, and so what a client that does not read can have us hold.
+const READ_AT_MOST: usize = 64 * 1024;
 
 /// See the module.
 #[derive(Debug)]
