@@ -41,9 +41,18 @@ impl Gateway {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(binary: &str, folder: TempDir, config: PathBuf) -> Self {
-        let mut child = Command::new(binary)
-            .args(["run", "--log-format", "json", "-c"])
-            .arg(&config)
+        let mut command = Command::new(binary);
+        command.args(["run", "--log-format", "json", "-c"]).arg(&config);
+        Self::start_as(command, folder, config)
+    }
+
+    /// Runs a command that is to serve `config`, which lies in `folder`, and to log JSON.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_as(mut command: Command, folder: TempDir, config: PathBuf) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

