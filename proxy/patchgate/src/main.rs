@@ -12,6 +12,7 @@ mod mark;
 mod otel;
 mod reload;
 mod run;
+mod supervisor;
 
 use std::process::ExitCode;
 

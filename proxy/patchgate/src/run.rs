@@ -12,6 +12,7 @@ use crate::cli::RunArgs;
 use crate::control::{Control, Logged, Wish};
 use crate::otel;
 use crate::reload::{Reloader, environment};
+use crate::supervisor;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -43,6 +44,7 @@ async fn serve(args: &RunArgs) -> Result<ExitCode, Error> {
     };
     let mut gateway = Gateway::start(&model, control).await?;
     tell_start(&gateway, &loaded);
+    supervisor::serving();
     let mut reloader = Reloader::new(&args.config, &loaded);
     loop {
         tokio::select! {
@@ -56,7 +58,11 @@ async fn serve(args: &RunArgs) -> Result<ExitCode, Error> {
             () = reloader.changed() => reloader.reload(&mut gateway, false),
             panicked = gateway.proxy.panics.next() => panicked.log(),
             told = signals.next() => match told {
-                Told::Reload => reloader.reload(&mut gateway, true),
+                Told::Reload => {
+                    supervisor::reloading();
+                    reloader.reload(&mut gateway, true);
+                    supervisor::serving();
+                }
                 Told::End { patient } => {
                     end(gateway, patient, &mut signals).await;
                     break;
@@ -97,6 +103,7 @@ fn tell_start(gateway: &Gateway, loaded: &patchgate_config::load::Loaded) {
 /// Not ready → delay → connections end → spans are shipped. A second signal skips the delay, a third ends at once.
 async fn end(gateway: Gateway, patient: bool, signals: &mut Signals) {
     gateway.turn_away();
+    supervisor::stopping();
     let drain = gateway.proxy.snapshot().drain;
     let delay = if patient { drain.delay } else { std::time::Duration::ZERO };
     tracing::info!(?delay, timeout = ?drain.timeout, "draining");
