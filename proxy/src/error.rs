@@ -46,6 +46,9 @@ pub(crate) enum ProxyError {
     /// No route of the configuration matches.
     #[error("no route matches")]
     NoRoute,
+    /// Checks say that no endpoint of the backend is well.
+    #[error("no endpoint of the backend is healthy")]
+    NoHealthyEndpoint,
     /// No endpoint of the backend took a connection.
     #[error("no endpoint of the backend could be reached")]
     ConnectFailed,
@@ -103,6 +106,7 @@ impl ProxyError {
             Self::VersionUnsupported => "version_unsupported",
             Self::TooManyHeaders => "too_many_headers",
             Self::NoRoute => "no_route",
+            Self::NoHealthyEndpoint => "no_healthy_endpoint",
             Self::ConnectFailed => "upstream_connect_failed",
             Self::TlsFailed => "upstream_tls_failed",
             Self::ConnectTimeout => "upstream_connect_timeout",
@@ -134,7 +138,9 @@ impl ProxyError {
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::ConnectFailed | Self::TlsFailed | Self::Draining | Self::Withdrawn => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoHealthyEndpoint | Self::ConnectFailed | Self::TlsFailed | Self::Draining | Self::Withdrawn => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UpstreamReset | Self::UpstreamMalformed | Self::UpstreamSwitched | Self::Abandoned => {
                 StatusCode::BAD_GATEWAY
             }
@@ -158,7 +164,8 @@ impl ProxyError {
             | Self::TooManyHeaders
             | Self::NoRoute
             | Self::BodyBroken => Origin::Downstream,
-            Self::ConnectFailed
+            Self::NoHealthyEndpoint
+            | Self::ConnectFailed
             | Self::TlsFailed
             | Self::ConnectTimeout
             | Self::UpstreamReset

@@ -57,6 +57,7 @@ pub mod rollout;
 
 // 6 upstream
 mod balance;
+mod health;
 mod upstream;
 
 // 7 forward

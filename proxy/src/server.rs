@@ -13,8 +13,10 @@ use patchgate_config::snapshot::{Listener, Snapshot};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::balance::Endpoints;
 use crate::commands::{Command, work};
 use crate::handle::Handle;
+use crate::health::Prober;
 use crate::listener::{BoundListener, key};
 use crate::panics::PanicPool;
 use crate::telemetry::Telemetry;
@@ -30,6 +32,8 @@ pub struct Proxy {
     publisher: Publisher,
     listening: Vec<Listening>,
     handle: Handle,
+    prober: Prober,
+    endpoints: Arc<Endpoints>,
     /// Panics in requests' tasks.
     pub panics: Arc<PanicPool>,
 }
@@ -63,7 +67,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// A thread or its runtime could not be made.
-    #[error("a worker could not be started: {0}")]
+    #[error("a thread could not be started: {0}")]
     Worker(#[source] io::Error),
 }
 
@@ -91,10 +95,13 @@ impl Proxy {
         let workers = (0..workers)
             .map(|index| spawn(index, &reader, telemetry, &panics).map_err(ServeError::Worker))
             .collect::<Result<Vec<_>, _>>()?;
+        let prober = Prober::start().map_err(ServeError::Worker)?;
+        let endpoints = Arc::clone(&telemetry.metrics.endpoints);
+        prober.follow(&snapshot, &endpoints);
         let commands = workers.iter().map(|worker| worker.commands.downgrade()).collect();
         let handle = Handle::new(commands, telemetry, &panics);
         handle.published(&snapshot);
-        let mut proxy = Self { workers, publisher, listening: Vec::new(), handle, panics };
+        let mut proxy = Self { workers, publisher, listening: Vec::new(), handle, prober, endpoints, panics };
         proxy.serve(Prepared { opened, closed: Vec::new() });
         Ok(proxy)
     }
@@ -146,6 +153,7 @@ impl Proxy {
             }
         }
         self.handle.published(&next);
+        self.prober.follow(&next, &self.endpoints);
         self.publisher.publish(next);
         self.tell(|| Command::Refresh);
         self.serve(prepared);

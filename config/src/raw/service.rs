@@ -32,6 +32,12 @@ pub(crate) struct Service {
     pub(crate) load_balancing: Option<LoadBalancing>,
     /// When an endpoint that fails is left out. In force unless `max_ejected` is 0%.
     pub(crate) outlier_ejection: Option<OutlierEjection>,
+    /// How endpoints, hot-fixes' too, are asked how they are. Absent: they are not.
+    pub(crate) health_check: Option<HealthCheck>,
+    /// If fewer of stable's endpoints can be used, all are, so that those few do not bear it all; 0%: never. Only with
+    /// `health_check`.
+    #[schemars(extend("default" = "50%"))]
+    pub(crate) panic_threshold: Option<Percent>,
     /// When a request is sent again. Absent: only what its backend cannot have acted on.
     pub(crate) retry: Option<Retry>,
     /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
@@ -189,6 +195,57 @@ pub(crate) struct OutlierEjection {
     #[schemars(extend("default" = "50%"))]
     pub(crate) max_ejected: Option<Percent>,
 }
+
+/// How an endpoint is asked how it is: by one of `http`, `grpc` and `tcp`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HealthCheck {
+    /// By a GET over HTTP/1.1.
+    pub(crate) http: Option<HttpCheck>,
+    /// By `grpc.health.v1.Health/Check`.
+    pub(crate) grpc: Option<GrpcCheck>,
+    /// By a connection.
+    pub(crate) tcp: Option<TcpCheck>,
+    /// From one check to the next; up to a tenth is added by chance.
+    #[schemars(extend("default" = "5s"))]
+    pub(crate) interval: Option<Duration>,
+    /// Bound on one check.
+    #[schemars(extend("default" = "1s"))]
+    pub(crate) timeout: Option<Duration>,
+    /// So many checks in a row have to pass until an unhealthy endpoint is healthy.
+    #[schemars(extend("default" = 2), range(min = 1))]
+    pub(crate) healthy_threshold: Option<u32>,
+    /// So many have to fail until a healthy one is unhealthy. The first check of all decides alone.
+    #[schemars(extend("default" = 3), range(min = 1))]
+    pub(crate) unhealthy_threshold: Option<u32>,
+}
+
+/// A GET, and which answers are right.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpCheck {
+    /// Path and query.
+    #[schemars(extend("default" = "/"))]
+    pub(crate) path: Option<String>,
+    /// What `host` says. Absent: the endpoint's address.
+    pub(crate) host: Option<String>,
+    /// Statuses that are right: one, or `FROM-TO`.
+    #[schemars(extend("default" = ["200-299"]), length(min = 1))]
+    pub(crate) expected_statuses: Option<Vec<String>>,
+}
+
+/// A call of `grpc.health.v1.Health/Check`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GrpcCheck {
+    /// The service asked for. Absent: the server as a whole.
+    pub(crate) service: Option<String>,
+}
+
+/// A connection, under TLS where the service has it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TcpCheck {}
 
 /// Where a share of requests is sent, too. Mirrored requests carry `x-patchgate-shadow: 1`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

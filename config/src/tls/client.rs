@@ -27,6 +27,7 @@ pub struct BackendTls {
     /// What we show to backends that ask.
     pub credentials: Option<Credentials>,
     config: Arc<ClientConfig>,
+    http2_config: Arc<ClientConfig>,
     id: u128,
 }
 
@@ -79,11 +80,13 @@ impl BackendTls {
                 builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let http2_config = Arc::new(config.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let parts =
             format!("{:?}", (authorities.id(), &server_name, &names, credentials.as_ref().map(Credentials::ids)));
         let id = digest(parts.as_bytes());
-        Ok(Self { authorities, server_name, names, credentials, config: Arc::new(config), id })
+        Ok(Self { authorities, server_name, names, credentials, config: Arc::new(config), http2_config, id })
     }
 
     /// The name of a host or an address.
@@ -98,6 +101,12 @@ impl BackendTls {
     #[must_use]
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config
+    }
+
+    /// The same, for HTTP/2 alone.
+    #[must_use]
+    pub fn http2_config(&self) -> &Arc<ClientConfig> {
+        &self.http2_config
     }
 
     /// Whom a handshake with the endpoint at `address` asks for.

@@ -1,6 +1,6 @@
 //! Which of a backend's endpoints a request goes to, and what becomes known of them by that.
 //!
-//! Only a backend with several endpoints has a [`Balancer`]. Latency and requests in flight are seen by each worker for
+//! Only a backend with several endpoints, or with health checks, has a [`Balancer`]. Latency and requests in flight are seen by each worker for
 //! itself ([`Load`]); which endpoints are left out is shared ([`Endpoints`]).
 
 mod policy;
@@ -21,10 +21,9 @@ use crate::exchange::Exchange;
 use crate::upstream::Pool;
 pub(crate) use policy::Load;
 use policy::{rendezvous, two_choices};
-use state::EndpointState;
-pub(crate) use state::Endpoints;
+pub(crate) use state::{EndpointState, Endpoints, Told};
 
-/// The endpoints of a backend that has several, as one worker sees them.
+/// The endpoints of a backend that has several, or whose health is checked, as one worker sees them.
 #[derive(Debug)]
 pub(crate) struct Balancer {
     config: Arc<Balancing>,
@@ -32,6 +31,8 @@ pub(crate) struct Balancer {
     states: Vec<Arc<EndpointState>>,
     hashes: Vec<u64>,
     next: Cell<usize>,
+    /// If fewer can be used, all are; `None`: nobody checks them, and each but one may be left out.
+    panic_below: Option<usize>,
 }
 
 /// A backend's endpoints in the order that they are tried in.
@@ -67,9 +68,14 @@ pub(crate) enum Outcome {
 // === impl Balancer ===
 
 impl Balancer {
-    /// `None` where there is nothing to choose.
+    /// `None` where there is nothing to choose, and nobody checks.
     pub(crate) fn new(backend: &Backend, config: &Arc<Balancing>, endpoints: &Arc<Endpoints>) -> Option<Rc<Self>> {
-        (backend.endpoints.len() > 1).then(|| {
+        let count = backend.endpoints.len();
+        // A hot-fix has no panic: its requests have somewhere else to go, or are to fail.
+        let share = if backend.group.is_some() { 0 } else { config.panic_threshold };
+        let least = (u64::from(share) * count as u64).div_ceil(1_000_000) as usize;
+        let panic_below = config.health_check.is_some().then_some(least);
+        (count > 1 || panic_below.is_some()).then(|| {
             let states = backend.endpoints.iter().map(|&address| endpoints.of(&backend.name, address));
             Rc::new(Self {
                 config: Arc::clone(config),
@@ -77,11 +83,13 @@ impl Balancer {
                 states: states.collect(),
                 hashes: backend.endpoints.iter().map(|address| xxh3_64(address.to_string().as_bytes())).collect(),
                 next: Cell::new(0),
+                panic_below,
             })
         })
     }
 
-    /// All endpoints that are not left out, the chosen one first; all of them if each is. `key` hands over the hash of
+    /// All endpoints that are not left out, the chosen one first; all of them if each is, or too many are; none if they
+    /// are checked and none is well. `key` hands over the hash of
     /// what sticks, if the request has it.
     pub(crate) fn order<'b>(
         &'b self,
@@ -91,7 +99,27 @@ impl Balancer {
         key: impl FnOnce(&patchgate_config::snapshot::StickyKey) -> Option<u64>,
     ) -> Order<'b> {
         let nanos = self.endpoints.nanos(now);
-        let usable = |at: usize| !self.states[at].is_ejected(nanos);
+        if let Some(least) = self.panic_below {
+            let usable = self.states.iter().filter(|state| state.is_usable(nanos)).count();
+            match usable {
+                0 if least == 0 => return Order { pools, sieve: None, first: 0, tried: pools.len() },
+                _ if usable < least => return self.among(pools, None, now, random, key),
+                _ => {}
+            }
+        }
+        self.among(pools, Some(nanos), now, random, key)
+    }
+
+    /// The endpoints that can be used at `nanos`, or all of them.
+    fn among<'b>(
+        &'b self,
+        pools: &'b [Rc<Pool>],
+        nanos: Option<u64>,
+        now: Instant,
+        random: u64,
+        key: impl FnOnce(&patchgate_config::snapshot::StickyKey) -> Option<u64>,
+    ) -> Order<'b> {
+        let usable = |at: usize| nanos.is_none_or(|nanos| self.states[at].is_usable(nanos));
         let (first, is_usable) = match &self.config.policy {
             Policy::RoundRobin => {
                 let turn = self.next.get();
@@ -109,7 +137,7 @@ impl Balancer {
                 None => self.drawn(random, usable, |at| pools[at].load.outstanding()),
             },
         };
-        Order { pools, sieve: is_usable.then_some((self, nanos)), first, tried: 0 }
+        Order { pools, sieve: nanos.filter(|_| is_usable).map(|nanos| (self, nanos)), first, tried: 0 }
     }
 
     /// The one whose turn it is, or, so that its neighbour does not bear it all, any other.
@@ -159,7 +187,7 @@ impl<'b> Iterator for Order<'b> {
         while self.tried < self.pools.len() {
             let at = (self.first + self.tried) % self.pools.len();
             self.tried += 1;
-            if self.sieve.is_none_or(|(balancer, now)| !balancer.states[at].is_ejected(now)) {
+            if self.sieve.is_none_or(|(balancer, now)| balancer.states[at].is_usable(now)) {
                 return Some(&self.pools[at]);
             }
         }

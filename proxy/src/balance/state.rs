@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -35,6 +35,21 @@ pub(crate) struct EndpointState {
     ejected_until: AtomicU64,
     /// Ejections in succession.
     times: AtomicU32,
+    /// What its checks say; without checks it is not.
+    unhealthy: AtomicBool,
+    /// Checks that passed, and that failed.
+    checks: [AtomicU64; 2],
+}
+
+/// An endpoint as metrics tell it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) backend: Arc<str>,
+    pub(crate) address: SocketAddr,
+    pub(crate) ejected: bool,
+    pub(crate) healthy: bool,
+    /// Checks that passed, and that failed.
+    pub(crate) checks: [u64; 2],
 }
 
 impl Default for Endpoints {
@@ -56,12 +71,20 @@ impl Endpoints {
         })
     }
 
-    /// Endpoints with whether they are left out, for a scrape.
-    pub(crate) fn ejected(&self) -> Vec<(Arc<str>, SocketAddr, bool)> {
+    /// How all of them stand, for a scrape.
+    pub(crate) fn told(&self) -> Vec<Told> {
         let now = self.nanos(Instant::now());
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = known.iter().filter_map(|(key, state)| Some((key, state.upgrade()?)));
-        alive.map(|((backend, address), state)| (Arc::clone(backend), *address, state.is_ejected(now))).collect()
+        let told = alive.map(|((backend, address), state)| Told {
+            backend: Arc::clone(backend),
+            address: *address,
+            ejected: state.is_ejected(now),
+            healthy: state.is_healthy(),
+            // ORDERING: Relaxed: statistics.
+            checks: state.checks.each_ref().map(|count| count.load(Ordering::Relaxed)),
+        });
+        told.collect()
     }
 
     /// A time as the states have it.
@@ -104,6 +127,29 @@ impl EndpointState {
     pub(crate) fn is_ejected(&self, now: u64) -> bool {
         // ORDERING: Relaxed: it stands for itself.
         now < self.ejected_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether its checks say that it is well; without checks it is.
+    pub(crate) fn is_healthy(&self) -> bool {
+        // ORDERING: Relaxed: it stands for itself.
+        !self.unhealthy.load(Ordering::Relaxed)
+    }
+
+    /// Whether requests go there.
+    pub(crate) fn is_usable(&self, now: u64) -> bool {
+        self.is_healthy() && !self.is_ejected(now)
+    }
+
+    /// What its checks say from now on.
+    pub(crate) fn set_healthy(&self, healthy: bool) {
+        // ORDERING: Relaxed: a worker that reads what was before sends one request more, or one less.
+        self.unhealthy.store(!healthy, Ordering::Relaxed);
+    }
+
+    /// Counts a check.
+    pub(crate) fn checked(&self, passed: bool) {
+        // ORDERING: Relaxed: a statistic.
+        self.checks[usize::from(!passed)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// An attempt succeeded.
@@ -179,8 +225,8 @@ mod tests {
         let states = of(&endpoints, 2);
         let again = of(&endpoints, 2);
         assert!(Arc::ptr_eq(&states[0], &again[0]));
-        assert_eq!(endpoints.ejected().len(), 2);
+        assert_eq!(endpoints.told().len(), 2);
         drop((states, again));
-        assert!(endpoints.ejected().is_empty());
+        assert!(endpoints.told().is_empty());
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn attempts(
     let (policy, budget) = retry;
     budget.deposit(policy.budget);
     outbound.leave_resets_to_policy(policy);
-    let mut unreachable = ProxyError::ConnectFailed;
+    let mut unreachable = ProxyError::NoHealthyEndpoint;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {
         if turn > 0 {
             fall_back(exchange);
@@ -82,7 +82,7 @@ async fn endpoints(
     timeouts: &Timeouts,
     failed: Option<SocketAddr>,
 ) -> Result<Answered, Failed> {
-    let mut unreachable = ProxyError::ConnectFailed;
+    let mut unreachable = ProxyError::NoHealthyEndpoint;
     let all = exchange.snapshot.backend(backend).endpoints(exchange, outbound);
     let others = all.clone().filter(|pool| Some(pool.endpoint()) != failed);
     for pool in others.chain(all.filter(|pool| Some(pool.endpoint()) == failed)) {

@@ -175,7 +175,7 @@ async fn once(exchange: &Rc<Exchange>, copy: &mut Outbound, backend: BackendId, 
     let asked = exchange.facts.borrow().sent.last().map(|sent| sent.endpoint);
     let mut all = exchange.snapshot.backend(backend).endpoints(exchange, copy);
     let other = all.clone().find(|pool| Some(pool.endpoint()) != asked);
-    let Some(pool) = other.or_else(|| all.next()) else { return Err(ProxyError::ConnectFailed) };
+    let Some(pool) = other.or_else(|| all.next()) else { return Err(ProxyError::NoHealthyEndpoint) };
     attempt::on_endpoint(exchange, copy, backend, pool, timeouts).await.map_err(|failed| match failed {
         Failed::Unreachable(error) | Failed::Final(error) => error,
     })

@@ -150,7 +150,7 @@ async fn in_turn(
         // Boxed: not every request carries it along.
         return Box::pin(again::attempts(exchange, outbound, backends, timeouts, retry)).await;
     }
-    let mut unreachable = ProxyError::ConnectFailed;
+    let mut unreachable = ProxyError::NoHealthyEndpoint;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {
         if turn > 0 {
             fall_back(exchange);

@@ -6,11 +6,13 @@ pub(crate) mod tls;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use patchgate_config::tls::{BackendTls, SubjectName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ClientConfig;
 
 #[cfg(feature = "simulation")]
 use crate::simulation::{self, Pipe};
@@ -50,10 +52,17 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
-    /// The same under TLS, with the backend at `endpoint`.
-    pub(crate) async fn secure(self, tls: &BackendTls, endpoint: SocketAddr) -> io::Result<Self> {
+    /// The same under TLS, with the backend at `endpoint`; `config` is one of `tls`.
+    pub(crate) async fn secure(
+        self,
+        tls: &BackendTls,
+        config: &Arc<ClientConfig>,
+        endpoint: SocketAddr,
+    ) -> io::Result<Self> {
         match self {
-            Self::Tcp(stream) => Ok(Self::Tls(Box::new(TlsSocket::connect(tls, endpoint.ip(), stream).await?))),
+            Self::Tcp(stream) => {
+                Ok(Self::Tls(Box::new(TlsSocket::connect(tls.name_at(endpoint.ip()), config, stream).await?)))
+            }
             other => Ok(other),
         }
     }

@@ -1,14 +1,16 @@
 //! TLS on a TCP stream, as sockets are used: what is written has left, what was decrypted already counts as readable.
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use patchgate_config::tls::{BackendTls, ListenerTls, SubjectName, names_of};
+use patchgate_config::tls::{ListenerTls, SubjectName, names_of};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::{self, HandshakeKind};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig, HandshakeKind};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// See the module.
@@ -32,12 +34,16 @@ impl TlsSocket {
         Ok(Self { stream: TlsStream::Server(accepted), taken: 0 })
     }
 
-    /// A handshake with the backend at `address`.
+    /// A handshake with a backend that is to be `name`.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) async fn connect(tls: &BackendTls, address: IpAddr, stream: TcpStream) -> io::Result<Self> {
-        let connected = TlsConnector::from(tls.config().clone()).connect(tls.name_at(address), stream).await?;
+    pub(super) async fn connect(
+        name: ServerName<'static>,
+        config: &Arc<ClientConfig>,
+        stream: TcpStream,
+    ) -> io::Result<Self> {
+        let connected = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
         Ok(Self { stream: TlsStream::Client(connected), taken: 0 })
     }
 

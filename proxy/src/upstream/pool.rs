@@ -98,7 +98,7 @@ impl Pool {
             socket.write_all(&introduction).await.map_err(failed)?;
         }
         let Some(tls) = &self.tls else { return Ok(socket) };
-        socket.secure(tls, self.endpoint).await.map_err(|error| {
+        socket.secure(tls, tls.config(), self.endpoint).await.map_err(|error| {
             tracing::debug!(endpoint = %self.endpoint, %error, "no TLS could be agreed on with a backend");
             ConnectError::Tls
         })

@@ -11,6 +11,7 @@ mod floods;
 mod h2;
 mod haproxy;
 mod headers;
+mod health;
 mod hedges;
 mod http1;
 mod limits;

@@ -87,6 +87,8 @@ fn parts(service: &Service) -> Vec<Part> {
         part("max_exposure", &service.max_exposure),
         part("load_balancing", &service.balancing.policy),
         part("outlier_ejection", &service.balancing.ejection),
+        part("health_check", &service.balancing.health_check),
+        part("panic_threshold", &service.balancing.panic_threshold),
         part("retry", &service.retry),
         part("hedge", &service.hedge),
         part("mirror", &service.mirror),

@@ -8,6 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::super::{Control, Durations, Metrics};
 use super::gauge;
+use crate::balance::Told;
 
 /// Appends all of it.
 pub(super) fn encode(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -37,9 +38,25 @@ pub(super) fn encode(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> 
 fn endpoints(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Whether an endpoint is left out for its failures";
     let mut metric = encoder.encode_descriptor("patchgate_endpoint_ejected", help, None, MetricType::Gauge)?;
-    for (backend, endpoint, ejected) in metrics.endpoints.ejected() {
-        let labels = [("backend", backend.to_string()), ("endpoint", endpoint.to_string())];
-        metric.encode_family(&labels)?.encode_gauge(&i64::from(ejected))?;
+    let all = metrics.endpoints.told();
+    let labels = |told: &Told| [("backend", told.backend.to_string()), ("endpoint", told.address.to_string())];
+    for told in &all {
+        metric.encode_family(&labels(told))?.encode_gauge(&i64::from(told.ejected))?;
+    }
+    let checked = || all.iter().filter(|told| told.checks != [0, 0]);
+    let help = "Whether an endpoint is well, as its checks say";
+    let mut metric = encoder.encode_descriptor("patchgate_endpoint_healthy", help, None, MetricType::Gauge)?;
+    for told in checked() {
+        metric.encode_family(&labels(told))?.encode_gauge(&i64::from(told.healthy))?;
+    }
+    let help = "Checks of an endpoint's health, by result";
+    let mut metric = encoder.encode_descriptor("patchgate_health_checks", help, None, MetricType::Counter)?;
+    for told in checked() {
+        let [backend, endpoint] = labels(told);
+        for (result, count) in ["passed", "failed"].into_iter().zip(told.checks) {
+            let labels = [backend.clone(), endpoint.clone(), ("result", result.to_owned())];
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+        }
     }
     Ok(())
 }
