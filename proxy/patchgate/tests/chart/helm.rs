@@ -67,10 +67,12 @@ impl Objects {
         all[0]
     }
 
-    /// The gateway's container.
+    /// The gateway's container, or the sidecar.
     pub(crate) fn container(&self) -> &Value {
-        let containers = self.workload()["spec"]["template"]["spec"]["containers"].as_array().unwrap();
-        containers.iter().find(|container| container["name"] == "patchgate").unwrap()
+        let pod = &self.workload()["spec"]["template"]["spec"];
+        let lists =
+            ["containers", "initContainers"].iter().flat_map(|list| pod[*list].as_array().into_iter().flatten());
+        lists.into_iter().find(|container| container["name"] == "patchgate").unwrap()
     }
 
     /// In an order that does not depend on who rendered them.

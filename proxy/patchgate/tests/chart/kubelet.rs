@@ -4,6 +4,7 @@
 //! gets a free port of loopback in place of the one it has in the pod.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,9 +21,15 @@ use super::helm::Objects;
 pub(crate) struct Pod {
     root: TempDir,
     container: Value,
+    /// Every socket of the configuration: its name in the log, and where it listens in the pod.
+    sockets: BTreeMap<String, SocketAddr>,
     /// The grace period, in seconds.
     pub(crate) grace: u64,
 }
+
+/// Where the configuration is mounted, and its name there.
+const FOLDER: &str = "/etc/patchgate/config";
+const CONFIG: &str = "patchgate.yaml";
 
 /// Files by their names.
 pub(crate) type Files = BTreeMap<String, String>;
@@ -32,16 +39,19 @@ impl Pod {
     pub(crate) fn new(objects: &Objects, secrets: &BTreeMap<&str, Files>) -> Self {
         let workload = objects.workload();
         let spec = &workload["spec"]["template"]["spec"];
-        let pod = Self {
+        let mut pod = Self {
+            sockets: BTreeMap::new(),
             root: TempDir::new().unwrap(),
             container: objects.container().clone(),
             grace: spec["terminationGracePeriodSeconds"].as_u64().unwrap(),
         };
-        for mount in pod.container["volumeMounts"].as_array().unwrap() {
+        for mount in pod.container["volumeMounts"].as_array().unwrap().clone() {
             let path = mount["mountPath"].as_str().unwrap();
             let volume = spec["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == mount["name"]);
             if let Some(map) = volume.and_then(|volume| volume["configMap"]["name"].as_str()) {
-                pod.project(path, &config_map(objects, map));
+                let files = config_map(objects, map);
+                pod.sockets = sockets(&files[CONFIG]);
+                pod.project(path, &files);
             } else if let Some(secret) = volume.and_then(|volume| volume["secret"]["secretName"].as_str()) {
                 pod.project(path, &secrets[secret]);
             } else {
@@ -49,6 +59,9 @@ impl Pod {
                 std::fs::create_dir_all(pod.path(path)).unwrap();
             }
         }
+        let reached = pod.sockets.values().filter(|address| !address.ip().is_loopback());
+        let reached: BTreeSet<u16> = reached.map(SocketAddr::port).collect();
+        assert_eq!(pod.ports().into_values().collect::<BTreeSet<_>>(), reached, "ports rendered, and configured");
         pod
     }
 
@@ -60,7 +73,7 @@ impl Pod {
     /// The same objects with another configuration: what the kubelet does when a ConfigMap changes.
     pub(crate) fn update(&self, objects: &Objects) {
         let name = objects.workload()["metadata"]["name"].as_str().unwrap();
-        self.project("/etc/patchgate/config", &config_map(objects, name));
+        self.project(FOLDER, &config_map(objects, name));
     }
 
     /// Writes files as Kubernetes does: into a new folder, to which the link `..data` is swung at one stroke.
@@ -86,22 +99,36 @@ impl Pod {
             let path = mount["mountPath"].as_str().unwrap();
             text = text.replace(path, self.path(path).to_str().unwrap());
         }
-        for port in self.ports().values() {
-            text = text.replace(&format!("0.0.0.0:{port}\n"), "127.0.0.1:0\n");
+        for address in self.sockets.values() {
+            text = text.replace(&format!("address: {address}\n"), "address: 127.0.0.1:0\n");
         }
         text
     }
 
     /// The rendered ports by their names.
-    pub(crate) fn ports(&self) -> BTreeMap<String, u64> {
+    fn ports(&self) -> BTreeMap<&str, u16> {
         let ports = self.container["ports"].as_array().unwrap().iter();
-        ports.map(|port| (port["name"].as_str().unwrap().to_owned(), port["containerPort"].as_u64().unwrap())).collect()
+        ports.map(|port| (port["name"].as_str().unwrap(), port["containerPort"].as_u64().unwrap() as u16)).collect()
+    }
+
+    /// Where the rendered port of this name really is.
+    pub(crate) fn address(&self, gateway: &Gateway, port: &str) -> SocketAddr {
+        let number = self.ports()[port];
+        let (name, _) = self.sockets.iter().find(|(_, address)| address.port() == number).unwrap();
+        gateway.address(name)
+    }
+
+    /// That the process listens where the configuration says, which is where the container says, and nowhere else.
+    pub(crate) fn listens_as_rendered(&self, gateway: &Gateway) {
+        let told: BTreeSet<u16> = self.sockets.keys().map(|name| gateway.address(name).port()).collect();
+        assert_eq!(told.len(), self.sockets.len());
+        assert_eq!(listening(gateway.id()), told);
     }
 
     /// The container's command in the folder that it begins in, with its environment and no other.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(program(&self.container));
-        command.args(arguments(&self.container).iter().map(|argument| self.inside(argument)));
+        command.args(arguments(&self.container["args"]).iter().map(|argument| self.inside(argument)));
         if let Some(folder) = self.container["workingDir"].as_str() {
             command.current_dir(self.path(folder));
         }
@@ -112,7 +139,7 @@ impl Pod {
 
     /// Runs it, and asks it what the kubelet asks: whether it has started, is ready, and lives.
     pub(crate) fn start(&self) -> Gateway {
-        let config = self.path("/etc/patchgate/config/patchgate.yaml");
+        let config = self.path(FOLDER).join(CONFIG);
         let gateway = Gateway::start_as(self.command(), TempDir::new().unwrap(), config);
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             assert_eq!(self.probe(&gateway, probe), 200, "{probe}");
@@ -120,10 +147,29 @@ impl Pod {
         gateway
     }
 
+    /// The container's preStop, run beside its process.
+    pub(crate) fn pre_stop(&self, gateway: &Gateway) -> Command {
+        let hook = arguments(&self.container["lifecycle"]["preStop"]["exec"]["command"]);
+        assert_eq!(hook[0], "/patchgate");
+        // It asks the port that the process has, not the one that the system was asked for.
+        let config = self.path("/hook.yaml");
+        let text = std::fs::read_to_string(gateway.config()).unwrap();
+        let (before, after) = text.split_once("admin:\n  address: 127.0.0.1:0\n").unwrap();
+        let admin = format!("admin:\n  address: {}\n", gateway.address("admin"));
+        std::fs::write(&config, [before, &admin, after].concat()).unwrap();
+        let mut command = Command::new(BINARY);
+        let path = Path::new(FOLDER).join(CONFIG);
+        command.args(hook[1..].iter().map(|argument| match Path::new(argument) == path {
+            true => config.clone().into_os_string(),
+            false => argument.into(),
+        }));
+        command
+    }
+
     /// The status that a probe gets.
     pub(crate) fn probe(&self, gateway: &Gateway, probe: &str) -> u16 {
         let get = &self.container[probe]["httpGet"];
-        let address = gateway.address(get["port"].as_str().unwrap());
+        let address = self.address(gateway, get["port"].as_str().unwrap());
         patchgate_testkit::client::get(address, get["path"].as_str().unwrap(), &[]).status
     }
 }
@@ -141,13 +187,23 @@ pub(crate) fn program(container: &Value) -> &'static str {
     BINARY
 }
 
-/// A container's arguments.
-pub(crate) fn arguments(container: &Value) -> Vec<&str> {
-    container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect()
+/// Arguments as rendered.
+pub(crate) fn arguments(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect()
+}
+
+/// Every socket that a configuration has.
+fn sockets(config: &str) -> BTreeMap<String, SocketAddr> {
+    let config: Value = serde_saphyr::from_str(config).unwrap();
+    let listeners = config["listeners"].as_array().unwrap().iter();
+    let named = listeners.map(|listener| (listener["name"].as_str().unwrap(), &listener["address"]));
+    let others = ["health", "admin"].into_iter().map(|name| (name, &config[name]["address"]));
+    let all = named.chain(others).filter(|(_, address)| address.is_string());
+    all.map(|(name, address)| (name.to_owned(), address.as_str().unwrap().parse().unwrap())).collect()
 }
 
 /// The ports that a process listens on, as the kernel says.
-pub(crate) fn listening(process: u32) -> BTreeSet<u16> {
+fn listening(process: u32) -> BTreeSet<u16> {
     /// A socket's state in the kernel's table.
     const LISTEN: &str = "0A";
     let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();

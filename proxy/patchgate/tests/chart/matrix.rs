@@ -84,7 +84,7 @@ fn kubernetes_takes_every_object() {
 }
 
 /// What the schemas of Kubernetes 1.29 to 1.37 refuse of these objects.
-fn validate(schemas: &Path, objects: &[Value]) -> String {
+pub(crate) fn validate(schemas: &Path, objects: &[Value]) -> String {
     const SCRIPT: &str = "
 import json, sys
 import kubernetes_validate as k8s
@@ -233,7 +233,7 @@ fn the_namespace_and_capabilities_are_asked_for_in_one_place() {
     assert_eq!(namespaces, 1);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
         let to = to.join(entry.file_name());

@@ -23,13 +23,6 @@ fn render(values: &str) -> Objects {
     Objects::of(&Helm::newest().render("process", &file))
 }
 
-/// That the process listens where the container says that it does, and nowhere else.
-fn listens_as_rendered(pod: &Pod, gateway: &Gateway) {
-    let rendered: BTreeSet<u16> = pod.ports().keys().map(|name| gateway.address(name).port()).collect();
-    assert_eq!(rendered.len(), pod.ports().len());
-    assert_eq!(kubelet::listening(gateway.id()), rendered);
-}
-
 /// The command of `helm test`, asking this process.
 fn helm_test(objects: &Objects, gateway: &Gateway) -> (bool, String) {
     let check = objects.kind("Pod")[0];
@@ -38,7 +31,7 @@ fn helm_test(objects: &Objects, gateway: &Gateway) -> (bool, String) {
     let (host, port) = (&internal["metadata"]["name"], &internal["spec"]["ports"][0]["port"]);
     let asked = format!("http://{}:{port}", host.as_str().unwrap());
     let here = format!("http://{}", gateway.address("health"));
-    let arguments = kubelet::arguments(container);
+    let arguments = kubelet::arguments(&container["args"]);
     assert!(arguments.contains(&&*asked), "{arguments:?} ask {asked}");
     let arguments = arguments.iter().map(|argument| argument.replace(&asked, &here));
     let output = Command::new(kubelet::program(container)).args(arguments).output().unwrap();
@@ -67,7 +60,7 @@ extraEnv: [{{ name: SHOP_VERSION, value: v7 }}]
     let objects = render(&values("a"));
     let pod = Pod::new(&objects, &BTreeMap::new());
     let mut gateway = pod.start();
-    listens_as_rendered(&pod, &gateway);
+    pod.listens_as_rendered(&gateway);
     assert_eq!(client::get(gateway.address("http"), "/", &[]).text(), "shop");
     assert_eq!(helm_test(&objects, &gateway), (true, String::new()));
 
@@ -116,7 +109,7 @@ fn a_rendered_control_plane_keeps_its_log_on_the_volume_and_knows_its_tokens() {
     let files = Files::from([("tokens.json".to_owned(), std::fs::read_to_string(&hashes).unwrap())]);
     let pod = Pod::new(&objects, &BTreeMap::from([("hashes", files)]));
     let mut gateway = pod.start();
-    listens_as_rendered(&pod, &gateway);
+    pod.listens_as_rendered(&gateway);
     assert_eq!(client::get(gateway.address("http"), "/", &[]).text(), "shop");
     let whoami = |fields: &[(&str, &str)]| client::get(gateway.address("admin"), "/v1/whoami", fields);
     assert_eq!(whoami(&[]).status, 401);

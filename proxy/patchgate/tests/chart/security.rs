@@ -10,7 +10,7 @@ const VOLUMES: [&str; 8] =
     ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 
 /// What a pod's spec breaks.
-fn broken(pod: &Value) -> Vec<String> {
+pub(crate) fn broken(pod: &Value) -> Vec<String> {
     let mut broken = Vec::new();
     let mut refuse = |wrong: bool, what: String| wrong.then(|| broken.push(what));
     for host in ["hostNetwork", "hostPID", "hostIPC"] {

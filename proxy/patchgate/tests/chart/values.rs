@@ -1,9 +1,10 @@
 //! Every value is explained: by a comment in `values.yaml`, from which the README's table is made.
 //! `PATCHGATE_BLESS=1` makes it anew.
 
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
-use super::chart;
+use patchgate_testkit::tools::workspace;
+use serde_json::Value;
 
 /// The README's table stands between these.
 const MARKS: [&str; 2] = ["<!-- values: made from values.yaml -->\n", "<!-- values: end -->\n"];
@@ -37,53 +38,62 @@ fn explained(text: &str) -> Vec<Explained> {
     all
 }
 
-fn values() -> (String, Value) {
-    let text = std::fs::read_to_string(chart().join("values.yaml")).unwrap();
+/// All charts.
+fn charts() -> [PathBuf; 2] {
+    ["patchgate", "patchgate-sidecar"].map(|name| workspace().join("charts").join(name))
+}
+
+fn values(chart: &Path) -> (String, Value) {
+    let text = std::fs::read_to_string(chart.join("values.yaml")).unwrap();
     let values = serde_saphyr::from_str(&text).unwrap();
     (text, values)
 }
 
 #[test]
 fn every_value_is_explained_and_known_to_the_schema() {
-    let (text, values) = values();
-    assert!(text.lines().count() < MOST_LINES);
-    let explained: Vec<_> = explained(&text).into_iter().map(|one| one.path).collect();
-    let schema: Value =
-        serde_json::from_str(&std::fs::read_to_string(chart().join("values.schema.json")).unwrap()).unwrap();
-    for path in &explained {
-        assert!(values.pointer(&format!("/{}", path.join("/"))).is_some(), "{path:?}");
-        let known = path.iter().try_fold(&schema, |schema, key| schema["properties"].get(key));
-        assert!(known.is_some(), "values.schema.json does not know {path:?}");
+    for chart in charts() {
+        let (text, values) = values(&chart);
+        assert!(text.lines().count() < MOST_LINES);
+        let explained: Vec<_> = explained(&text).into_iter().map(|one| one.path).collect();
+        let schema: Value =
+            serde_json::from_str(&std::fs::read_to_string(chart.join("values.schema.json")).unwrap()).unwrap();
+        for path in &explained {
+            assert!(values.pointer(&format!("/{}", path.join("/"))).is_some(), "{path:?}");
+            let known = path.iter().try_fold(&schema, |schema, key| schema["properties"].get(key));
+            assert!(known.is_some(), "values.schema.json does not know {path:?}");
+        }
+        for (name, value) in values.as_object().unwrap() {
+            let whole = explained.contains(&vec![name.clone()]);
+            let parts = value
+                .as_object()
+                .is_some_and(|parts| parts.keys().all(|part| explained.contains(&vec![name.clone(), part.clone()])));
+            assert!(whole || parts, "{name} is not explained, or a part of it");
+        }
+        let everywhere = ["global", "enabled"];
+        for name in schema["properties"].as_object().unwrap().keys().filter(|name| !everywhere.contains(&&***name)) {
+            assert!(values.get(name).is_some(), "values.yaml does not have {name}");
+        }
     }
-    for (name, value) in values.as_object().unwrap() {
-        let whole = explained.contains(&vec![name.clone()]);
-        let parts = value
-            .as_object()
-            .is_some_and(|parts| parts.keys().all(|part| explained.contains(&vec![name.clone(), part.clone()])));
-        assert!(whole || parts, "{name} is not explained, or a part of it");
-    }
-    let unknown_to_values =
-        |name: &&String| !["global", "enabled"].contains(&name.as_str()) && values.get(name).is_none();
-    let only_in_schema: Vec<_> = schema["properties"].as_object().unwrap().keys().filter(unknown_to_values).collect();
-    assert!(only_in_schema.is_empty(), "values.yaml does not have {only_in_schema:?}");
 }
 
 #[test]
-fn the_readme_has_the_values() {
-    let (text, values) = values();
-    let mut table = "| value | default | is |\n| --- | --- | --- |\n".to_owned();
-    for Explained { path, text } in explained(&text) {
-        let default = values.pointer(&format!("/{}", path.join("/"))).unwrap().to_string().replace('|', "\\|");
-        table += &format!("| `{}` | `{default}` | {} |\n", path.join("."), text.replace('|', "\\|"));
+fn the_readmes_have_the_values() {
+    for chart in charts() {
+        let (text, values) = values(&chart);
+        let mut table = "| value | default | is |\n| --- | --- | --- |\n".to_owned();
+        for Explained { path, text } in explained(&text) {
+            let default = values.pointer(&format!("/{}", path.join("/"))).unwrap().to_string().replace('|', "\\|");
+            table += &format!("| `{}` | `{default}` | {} |\n", path.join("."), text.replace('|', "\\|"));
+        }
+        let readme = chart.join("README.md");
+        let kept = std::fs::read_to_string(&readme).unwrap();
+        let (before, rest) = kept.split_once(MARKS[0]).unwrap();
+        let (_, after) = rest.split_once(MARKS[1]).unwrap();
+        let written = [before, MARKS[0], &table, MARKS[1], after].concat();
+        if std::env::var_os("PATCHGATE_BLESS").is_some() {
+            std::fs::write(&readme, &written).unwrap();
+        }
+        let now = std::fs::read_to_string(&readme).unwrap();
+        assert!(now == written, "{} is not what values.yaml says; PATCHGATE_BLESS=1 writes it anew", readme.display());
     }
-    let readme = chart().join("README.md");
-    let kept = std::fs::read_to_string(&readme).unwrap();
-    let (before, rest) = kept.split_once(MARKS[0]).unwrap();
-    let (_, after) = rest.split_once(MARKS[1]).unwrap();
-    let written = [before, MARKS[0], &table, MARKS[1], after].concat();
-    if std::env::var_os("PATCHGATE_BLESS").is_some() {
-        std::fs::write(readme, written).unwrap();
-        return;
-    }
-    assert!(kept == written, "the README's table is not what values.yaml says; make it anew with PATCHGATE_BLESS=1");
 }
