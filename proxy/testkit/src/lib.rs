@@ -6,11 +6,13 @@
 //! - [`load`]: many such clients at once, which count every failure;
 //! - [`process`]: a real gateway process, its log and its signals;
 //! - [`otlp`]: a collector that keeps the spans it gets;
+//! - [`kubernetes`]: as much of its API as Helm needs;
 //! - [`pki`]: certificates made on the spot, and both ends of TLS;
 //! - [`table`]: test cases as text;
 //! - [`tools`]: real programs from package registries.
 
 pub mod client;
+pub mod kubernetes;
 pub mod load;
 pub mod otlp;
 pub mod pki;

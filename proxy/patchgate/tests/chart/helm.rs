@@ -27,9 +27,17 @@ impl Helm {
         [Self { major: 3, program: tools::helm(3) }, Self::newest()]
     }
 
-    /// Runs it with these arguments.
+    /// Runs it with these arguments, and without the user's own settings and clusters.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(&self.program).args(arguments).output().unwrap()
+        let home = self.program.with_file_name("home");
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HELM_") || name.starts_with("KUBE")) {
+            command.env_remove(name);
+        }
+        for kept in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECONFIG"] {
+            command.env(kept, home.join(kept));
+        }
+        command.args(arguments).output().unwrap()
     }
 
     /// The text that `chart` renders to, or what is wrong with the values.

@@ -4,6 +4,7 @@
 //! - [`matrix`]: every file of values in `charts/patchgate/ci`, golden and by what must hold of each;
 //! - [`objects`]: what must hold of all objects of a release; [`security`]: Pod Security's level "restricted";
 //! - [`refused`]: wrong values, each with the words that it is refused in;
+//! - [`lifecycle`]: a release from its installation to its end;
 //! - [`sidecar`]: the library chart, in a chart of a service;
 //! - [`values`]: that every value is explained, in the README, too;
 //! - [`process`]: the rendered container as a process, begun by a small [`kubelet`].
@@ -12,6 +13,7 @@
 
 mod helm;
 mod kubelet;
+mod lifecycle;
 mod matrix;
 mod objects;
 mod process;
