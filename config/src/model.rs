@@ -12,8 +12,8 @@ use crate::balance::Balancing;
 use crate::mark_key::MarkSigning;
 use crate::routes::HostPattern;
 use crate::snapshot::{
-    AssignRule, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer, Mirror, PathChange, ProxyVersion,
-    RequestMatch, Retry, Telemetry, Timeouts,
+    AssignRule, BackendProtocol, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer, Mirror,
+    PathChange, ProxyVersion, RequestMatch, Retry, Telemetry, Timeouts,
 };
 use crate::tls::{BackendTls, Credentials};
 
@@ -92,6 +92,8 @@ pub struct Service {
     pub retry: Option<Retry>,
     /// Protocols that a client may switch to, by token in lower case.
     pub upgrades: Vec<String>,
+    /// The protocol that its backends speak.
+    pub protocol: BackendProtocol,
     /// How backends are told each connection's client; `None`: not at all.
     pub proxy_protocol: Option<ProxyVersion>,
     /// How backends are spoken to under TLS; `None`: in plain text.

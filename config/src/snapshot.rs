@@ -165,6 +165,8 @@ pub struct Service {
     pub tls: Option<Arc<BackendTls>>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Arc<Hedge>>,
+    /// The protocol that its backends speak.
+    pub protocol: BackendProtocol,
     /// How backends are told each connection's client; `None`: not at all.
     pub proxy_protocol: Option<ProxyVersion>,
     /// Where a share of its requests is sent, too.
@@ -173,6 +175,15 @@ pub struct Service {
     pub headers: Option<Arc<HeaderRules>>,
     /// Live rollouts of this service in the order of the configuration.
     pub rollouts: Vec<RolloutId>,
+}
+
+/// The protocol that a service's backends speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
 }
 
 /// A version of the PROXY protocol.

@@ -2,6 +2,7 @@
 //!
 //! Neither is boxed. Both end their part of the request's story exactly once, however they end.
 
+mod kept;
 mod upload;
 
 use std::pin::Pin;
@@ -201,10 +202,10 @@ impl ResponseBody {
             return Poll::Ready(Some(Err(BodyError::TimedOut)));
         }
         if let Some(outgoing) = &mut download.outgoing {
-            lease.connection.poll_write(cx, outgoing);
+            lease.channel.poll_write(cx, outgoing);
         }
         exchange.download.waits_for_backend.set(false);
-        match lease.connection.poll_body(cx, &mut download.decoder) {
+        match lease.channel.poll_body(cx, &mut download.decoder) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 download.moved = true;
                 exchange.download.pieces.set(exchange.download.pieces.get() + 1);

@@ -62,6 +62,9 @@ pub(crate) enum ProxyError {
     /// The backend closed or reset the connection before a response head.
     #[error("the backend closed the connection without a response")]
     UpstreamReset,
+    /// The backend did nothing about the request: it refused the stream, or took no more of them (RFC 9113 §8.7).
+    #[error("the backend refused the request")]
+    UpstreamRefused,
     /// The backend's response head could not be read as HTTP.
     #[error("the backend's response is malformed")]
     UpstreamMalformed,
@@ -111,6 +114,7 @@ impl ProxyError {
             Self::TlsFailed => "upstream_tls_failed",
             Self::ConnectTimeout => "upstream_connect_timeout",
             Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamRefused => "upstream_refused",
             Self::UpstreamMalformed => "upstream_malformed",
             Self::UpstreamSwitched => "upstream_switched",
             Self::FirstByteTimeout => "first_byte_timeout",
@@ -138,9 +142,12 @@ impl ProxyError {
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoHealthyEndpoint | Self::ConnectFailed | Self::TlsFailed | Self::Draining | Self::Withdrawn => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoHealthyEndpoint
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::UpstreamRefused
+            | Self::Draining
+            | Self::Withdrawn => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamReset | Self::UpstreamMalformed | Self::UpstreamSwitched | Self::Abandoned => {
                 StatusCode::BAD_GATEWAY
             }
@@ -169,6 +176,7 @@ impl ProxyError {
             | Self::TlsFailed
             | Self::ConnectTimeout
             | Self::UpstreamReset
+            | Self::UpstreamRefused
             | Self::UpstreamMalformed
             | Self::UpstreamSwitched
             | Self::FirstByteTimeout

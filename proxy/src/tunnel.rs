@@ -29,7 +29,7 @@ impl Tunnel {
                 // The backend is told that nothing more comes, and ends its side when it likes.
                 Ok(()) => {
                     poll_fn(|cx| match &mut *exchange.download.lease.borrow_mut() {
-                        Some(lease) => lease.connection.poll_shutdown(cx).map(drop),
+                        Some(lease) => lease.channel.poll_shutdown(cx).map(drop),
                         None => Poll::Ready(()),
                     })
                     .await
@@ -60,7 +60,7 @@ async fn relay(exchange: &Exchange, mut upload: RequestBody) -> Result<(), Relay
         encoder.poll_relay(cx, &mut upload, |cx, pieces| {
             let mut lease = exchange.download.lease.borrow_mut();
             let Some(lease) = &mut *lease else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
-            let written = lease.connection.poll_write_raw(cx, pieces);
+            let written = lease.channel.poll_write_raw(cx, pieces);
             if let Poll::Ready(Ok(written)) = written {
                 exchange.upload.tunnelled.set(true);
                 exchange.worker().telemetry.tunnelled("upstream", written);

@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use patchgate_config::publish::CachedReader;
-use patchgate_config::snapshot::{BackendId, Hedge, Mirror, Retry, Service, ServiceId, Snapshot};
+use patchgate_config::snapshot::{BackendId, Hedge, Mirror, Retry, ServiceId, Snapshot};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -279,13 +278,10 @@ impl WorkerSnapshot {
         before: Option<&Self>,
     ) -> Self {
         let hedging = |name: &Arc<str>| before.and_then(|before| before.hedging(name)).unwrap_or_default();
-        let pools = |service: &Service, endpoints: &[SocketAddr]| {
-            endpoints.iter().map(|&endpoint| upstreams.pool(endpoint, service.tls.as_ref())).collect()
-        };
         let backends = config.backends.iter().map(|backend| {
             let service = config.service(backend.service);
             BackendState {
-                pools: pools(service, &backend.endpoints),
+                pools: upstreams.pools(service, &backend.endpoints),
                 balancer: Balancer::new(backend, &service.balancing, telemetry.endpoints()),
                 mark: OnceCell::new(),
                 series: Default::default(),
@@ -302,7 +298,7 @@ impl WorkerSnapshot {
         let budgets = retrying.map(|service| (Arc::clone(&service.name), budget(&service.name))).collect();
         let mirrors = config.services.iter().map(|service| {
             let mirror = service.mirror.as_ref()?;
-            Some(Mirroring::new(pools(service, &mirror.endpoints)))
+            Some(Mirroring::new(upstreams.pools(service, &mirror.endpoints)))
         });
         Self {
             mirrors: mirrors.collect(),

@@ -77,6 +77,7 @@ impl<'m> Compiler<'m> {
             retry: service.retry.clone().map(Arc::new),
             hedge: service.hedge.clone().map(Arc::new),
             tls: service.tls.clone(),
+            protocol: service.protocol,
             proxy_protocol: service.proxy_protocol,
             mirror: service.mirror.clone().map(Arc::new),
             headers: service.headers.clone().map(Arc::new),

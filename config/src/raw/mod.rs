@@ -25,8 +25,8 @@ pub(crate) use rollout::{
 pub(crate) use route::{DirectResponse, LocalRoute, Redirect, Route, Scheme};
 use scalar::{Duration, Workers};
 pub(crate) use service::{
-    Backoff, Fallback, HeaderChange, HeaderChanges, HeaderRules, HealthCheck, Hedge, HttpCheck, LoadBalancing, Mirror,
-    OutlierEjection, Policy, ProxyVersion, Retry, Service, Stable, Timeouts,
+    BackendProtocol, Backoff, Fallback, HeaderChange, HeaderChanges, HeaderRules, HealthCheck, Hedge, HttpCheck,
+    LoadBalancing, Mirror, OutlierEjection, Policy, ProxyVersion, Retry, Service, Stable, Timeouts,
 };
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, SignMarks, Telemetry, Trace};
 

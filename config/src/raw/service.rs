@@ -43,6 +43,9 @@ pub(crate) struct Service {
     /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
     #[schemars(extend("default" = ["websocket"]))]
     pub(crate) upgrades: Option<Vec<String>>,
+    /// The protocol that backends speak, hot-fixes and mirrors too.
+    #[schemars(extend("default" = "http1"))]
+    pub(crate) protocol: Option<BackendProtocol>,
     /// Version of the PROXY protocol by which backends, hot-fixes too, are told each connection's client. Absent: they are
     /// not.
     pub(crate) proxy_protocol: Option<ProxyVersion>,
@@ -79,6 +82,16 @@ pub(crate) enum Fallback {
     Stable,
     /// An error, 503.
     Fail,
+}
+
+/// The protocol that backends speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BackendProtocol {
+    /// HTTP/1.1, a request at a time on a connection.
+    Http1,
+    /// HTTP/2 with prior knowledge, many requests on a connection; what gRPC needs.
+    Http2,
 }
 
 /// A version of the PROXY protocol.

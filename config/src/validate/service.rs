@@ -18,7 +18,7 @@ use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::rules;
 use crate::snapshot::{
-    Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
+    BackendProtocol, Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
 };
 
 /// Pause before the first retry, and the most that it grows to.
@@ -62,6 +62,7 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
     let hedge = optional(raw.hedge.as_ref(), |raw| hedge(raw, &at.key("hedge"), problems));
     let mirror = optional(raw.mirror.as_ref(), |raw| mirror(raw, &at.key("mirror"), problems));
     let headers = optional(raw.headers.as_ref(), |raw| header_rules(raw, &at.key("headers"), problems));
+    let protocol = protocol(raw, at, problems);
     let tls = optional(raw.tls.as_ref(), |raw| tls::backend(raw, files, &at.key("tls"), problems));
     let (version, endpoints) = stable?;
     Some(Service {
@@ -79,6 +80,7 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
         balancing: balancing?,
         retry: retry?,
         upgrades: upgrades?,
+        protocol: protocol?,
         proxy_protocol: raw.proxy_protocol.map(|version| match version {
             raw::ProxyVersion::V1 => ProxyVersion::V1,
             raw::ProxyVersion::V2 => ProxyVersion::V2,
@@ -89,6 +91,17 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
         // Rules that change nothing are none.
         headers: headers?.filter(|rules| *rules != HeaderRules::default()),
     })
+}
+
+fn protocol(raw: &raw::Service, at: &Path<'_>, problems: &mut Problems) -> Option<BackendProtocol> {
+    let http2 = raw.protocol == Some(raw::BackendProtocol::Http2);
+    if http2 && raw.proxy_protocol.is_some() {
+        let message = "a connection of HTTP/2 carries many clients' requests; `proxy_protocol` can tell of one only";
+        let help = "leave one of the two out; x-forwarded-for tells of the client in either protocol";
+        problems.at(&rules::INVALID_VALUE, &at.key("proxy_protocol"), message, help);
+        return None;
+    }
+    Some(if http2 { BackendProtocol::Http2 } else { BackendProtocol::Http1 })
 }
 
 /// A protocol that a tunnel can carry. One that is HTTP itself, or what HTTP runs on, would carry requests past all rules.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use patchgate_config::snapshot::BackendProtocol;
+
 use super::*;
 
 fn balancer(count: u16, policy: Policy) -> (Rc<Balancer>, Vec<Rc<Pool>>) {
@@ -16,7 +18,8 @@ fn balancer(count: u16, policy: Policy) -> (Rc<Balancer>, Vec<Rc<Pool>>) {
     };
     let config = Arc::new(Balancing { policy, ..Balancing::default() });
     let balancer = Balancer::new(&backend, &config, &Arc::default()).unwrap();
-    (balancer, addresses.into_iter().map(|address| Rc::new(Pool::new(address, None))).collect())
+    let pool = |address| Rc::new(Pool::new(address, BackendProtocol::Http1, None));
+    (balancer, addresses.into_iter().map(pool).collect())
 }
 
 fn chosen(balancer: &Balancer, pools: &[Rc<Pool>], key: Option<u64>, random: &mut fastrand::Rng) -> u16 {

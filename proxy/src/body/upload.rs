@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::BodyError;
+use super::kept::Kept;
 use crate::connection::RequestBody;
 use crate::deadline::Deadline;
 use crate::exchange::Exchange;
@@ -35,6 +36,8 @@ pub(crate) struct Streaming {
     idle: Duration,
     /// A mirror's copy.
     tee: Option<Rc<Tee>>,
+    /// What went out on a stream that may be refused.
+    kept: Option<Kept>,
 }
 
 impl UploadBody {
@@ -53,6 +56,29 @@ impl UploadBody {
         }
     }
 
+    /// Keeps what goes out from now on, until it is [forgotten](Self::forget).
+    pub(crate) fn keep(&mut self) {
+        if let Self::Streaming(streaming) = self {
+            streaming.kept.get_or_insert_default();
+        }
+    }
+
+    /// Begins anew with what was kept; false: not all of it is there.
+    pub(crate) fn rewind(&mut self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(streaming) => streaming.kept.as_mut().is_some_and(Kept::rewind),
+            Self::Copied(_) => false,
+        }
+    }
+
+    /// Keeps nothing any more.
+    pub(crate) fn forget(&mut self) {
+        if let Self::Streaming(streaming) = self {
+            streaming.kept = None;
+        }
+    }
+
     /// Wraps a request's body; the listener's limit bounds the pauses of the client.
     pub(crate) fn new(body: RequestBody, exchange: &Rc<Exchange>) -> Self {
         if body.is_end_stream() {
@@ -63,7 +89,14 @@ impl UploadBody {
         let deadline = connection.worker.deadlines.enter();
         deadline.set(Instant::now() + idle);
         exchange.upload.pending.set(true);
-        Self::Streaming(Box::new(Streaming { body, exchange: Rc::clone(exchange), deadline, idle, tee: None }))
+        Self::Streaming(Box::new(Streaming {
+            body,
+            exchange: Rc::clone(exchange),
+            deadline,
+            idle,
+            tee: None,
+            kept: None,
+        }))
     }
 }
 
@@ -77,7 +110,14 @@ impl Drop for Streaming {
 }
 
 impl Streaming {
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && !self.kept.as_ref().is_some_and(Kept::is_replaying)
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(again) = self.kept.as_mut().and_then(Kept::replay) {
+            return Poll::Ready(Some(Ok(again)));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.deadline.set(Instant::now() + self.idle);
@@ -86,6 +126,9 @@ impl Streaming {
                 }
                 if let Some(tee) = &self.tee {
                     tee.copy(&frame);
+                }
+                if let Some(kept) = &mut self.kept {
+                    kept.keep(&frame);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -115,7 +158,7 @@ impl Body for UploadBody {
                 let polled = streaming.poll(cx);
                 let ended = match &polled {
                     Poll::Ready(None) => true,
-                    Poll::Ready(Some(Ok(_))) => streaming.body.is_end_stream(),
+                    Poll::Ready(Some(Ok(_))) => streaming.is_end_stream(),
                     _ => false,
                 };
                 if ended {
@@ -133,7 +176,7 @@ impl Body for UploadBody {
         match self {
             Self::Empty => true,
             Self::Copied(tee) => tee.is_done(),
-            Self::Streaming(streaming) => streaming.body.is_end_stream(),
+            Self::Streaming(streaming) => streaming.is_end_stream(),
         }
     }
 

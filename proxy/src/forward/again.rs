@@ -23,7 +23,7 @@ pub(super) async fn attempts(
 ) -> Result<Answered, ProxyError> {
     let (policy, budget) = retry;
     budget.deposit(policy.budget);
-    outbound.leave_resets_to_policy(policy);
+    outbound.leave_to_policy(policy);
     let mut unreachable = ProxyError::NoHealthyEndpoint;
     for (turn, backend) in backends.into_iter().flatten().enumerate() {
         if turn > 0 {
@@ -53,11 +53,18 @@ async fn on_backend(
         tried += 1;
         let failure = match &outcome {
             Ok(answered) => Failure::Status(answered.status()),
+            Err(Failed::Unreachable(ProxyError::UpstreamRefused) | Failed::Final(ProxyError::UpstreamRefused)) => {
+                Failure::Refused
+            }
             Err(Failed::Unreachable(_)) => Failure::Connect,
             Err(Failed::Final(ProxyError::UpstreamReset)) => Failure::Reset,
             Err(Failed::Final(_)) => return outcome,
         };
-        match permission(exchange, outbound, policy, budget, failure, tried) {
+        let body_is_lost = match failure {
+            Failure::Refused => matches!(outcome, Err(Failed::Final(_))),
+            _ => outbound.has_body(),
+        };
+        match permission(exchange, outbound, policy, budget, failure, tried, body_is_lost) {
             None => return outcome,
             Some(Err(refusal)) => {
                 exchange.worker().telemetry.retry_refused(refusal.as_str());
@@ -70,6 +77,10 @@ async fn on_backend(
         }
         failed = exchange.facts.borrow().sent.last().map(|sent| sent.endpoint);
         exchange.deadline.set(exchange.total_at.get());
+        if failure == Failure::Refused {
+            // Nothing was done about it: there is nothing to wait for.
+            continue;
+        }
         sleep(pause(policy, tried, exchange.worker().random())).await;
     }
 }
@@ -87,7 +98,7 @@ async fn endpoints(
     let others = all.clone().filter(|pool| Some(pool.endpoint()) != failed);
     for pool in others.chain(all.filter(|pool| Some(pool.endpoint()) == failed)) {
         match attempt::on_endpoint(exchange, outbound, backend, pool, timeouts).await {
-            Err(Failed::Unreachable(error)) => unreachable = error,
+            Err(Failed::Unreachable(error)) if error != ProxyError::UpstreamRefused => unreachable = error,
             answered => return answered,
         }
     }
@@ -101,10 +112,11 @@ fn permission(
     budget: &Budget,
     failure: Failure,
     tried: u32,
+    body_is_lost: bool,
 ) -> Option<Result<(), Refusal>> {
     let facts = exchange.facts.borrow();
     let keyed = outbound.is_keyed();
-    let asked = Asked { method: &facts.method, keyed, body: outbound.has_body() };
+    let asked = Asked { method: &facts.method, keyed, body_is_lost };
     let allowed = allows(policy, failure, tried, asked)?;
     Some(allowed.and_then(|()| match budget.withdraw(Instant::now()) {
         true => Ok(()),

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use patchgate_config::snapshot::{BackendId, Timeouts};
 use tokio::time::Instant;
 
-use super::headers::{Exposed, rewrite_response, write_response};
+use super::headers::{Exposed, TRACESTATE, rewrite_response, write_response};
 use super::outbound::Outbound;
 use super::upgrade::Upgrade;
 use crate::balance::{Outcome, Turn};
@@ -17,7 +17,7 @@ use crate::commit::{Committed, Contender};
 use crate::error::ProxyError;
 use crate::exchange::{Exchange, Sent};
 use crate::names::Names;
-use crate::upstream::{ConnectError, Lease, Pool, ResponseHead, SendError};
+use crate::upstream::{Channel, ConnectError, Lease, Pool, ResponseHead, SendError};
 
 /// Fields that patchgate adds to a response's head: room for them is made at once.
 const ADDED_LATER: usize = 4;
@@ -58,7 +58,7 @@ pub(super) async fn on_endpoint(
         let error = match send(exchange, outbound, &mut lease, attempt, timeouts).await {
             Ok(ResponseHead { status, length, decoder, keep_alive }) => {
                 Turn::end(exchange, Some(pool), outcome_of(status));
-                let outgoing = outbound.unfinished();
+                let outgoing = outbound.unfinished().and_then(|outgoing| lease.channel.send_apart(outgoing));
                 let keep_alive = keep_alive && outbound.tells_client.is_none();
                 let answer = Answer { lease, length, decoder, keep_alive, outgoing, backend };
                 return Ok(Answered { status, answer, attempt });
@@ -71,6 +71,18 @@ pub(super) async fn on_endpoint(
                 Turn::end(exchange, Some(pool), Outcome::Failed);
                 return Err(Failed::Unreachable(ProxyError::ConnectFailed));
             }
+            Err(SendError::Refused) => {
+                end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamRefused.code()));
+                // It says nothing of the endpoint's health: one that restarts refuses, too.
+                Turn::end(exchange, Some(pool), Outcome::Unknown);
+                if !outbound.outgoing.rewind() {
+                    return Err(Failed::Final(ProxyError::UpstreamRefused));
+                }
+                if lease.reused && !outbound.policy_has_refusals {
+                    continue;
+                }
+                return Err(Failed::Unreachable(ProxyError::UpstreamRefused));
+            }
             Err(SendError::Reset) => ProxyError::UpstreamReset,
             Err(SendError::Malformed(malformed)) => {
                 tracing::debug!(endpoint = %pool.endpoint(), %malformed);
@@ -79,7 +91,7 @@ pub(super) async fn on_endpoint(
             Err(SendError::Upload) => ProxyError::BodyBroken,
         };
         end(exchange, attempt, End::Failed, Some(error.code()));
-        let may_repeat = lease.reused || !outbound.policy_has_resets;
+        let may_repeat = lease.may_be_stale() || !outbound.policy_has_resets;
         if error != ProxyError::UpstreamReset || !may_repeat || !outbound.repeat(&exchange.facts.borrow().method) {
             let by_client = error == ProxyError::BodyBroken;
             Turn::end(exchange, Some(pool), if by_client { Outcome::Unknown } else { Outcome::Failed });
@@ -128,12 +140,12 @@ async fn send(
         let sent = &facts.sent[usize::from(attempt)];
         (sent.span, sent.started)
     };
-    outbound.begin(exchange, &exchange.trace_parent(span));
+    outbound.begin(exchange, &exchange.trace_parent(span), lease.channel.protocol());
     // A kept connection took no time to get.
     let sent_at = if lease.reused { began } else { Instant::now() };
     exchange.deadline.set((sent_at + timeouts.first_byte).min(exchange.total_at.get()));
     let to_head = exchange.facts.borrow().method == Method::HEAD;
-    lease.connection.send(&mut outbound.outgoing, to_head).await
+    lease.channel.send(&mut outbound.outgoing, to_head).await
 }
 
 fn begin(exchange: &Exchange, backend: BackendId, pool: &Pool) -> u8 {
@@ -207,24 +219,29 @@ pub(super) fn commit(
         sent.status = Some(status);
     }
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
-    let upgrade = upgrade.filter(|upgrade| switches && upgrade.is_confirmed(&answer.lease.connection.lines));
+    let over_http2 = exchange.facts.borrow().version == Version::HTTP_2;
+    let (fields, upgrade) = match &mut answer.lease.channel {
+        Channel::Http1(connection) => {
+            let lines = &connection.lines;
+            let upgrade = upgrade.filter(|upgrade| switches && upgrade.is_confirmed(lines));
+            // Of few responses a map is wanted.
+            let fields = match over_http2 || lines.found().has(Names::TRACESTATE) {
+                true => lines.to_map(&mut connection.names, ADDED_LATER),
+                false => Ok(HeaderMap::new()),
+            };
+            (fields, upgrade)
+        }
+        Channel::Http2(stream) => (Ok(std::mem::take(&mut stream.fields)), None),
+    };
     if switches && upgrade.is_none() {
         end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamSwitched.code()));
         return Err(ProxyError::UpstreamSwitched);
     }
-    let connection = &mut answer.lease.connection;
-    let over_http2 = exchange.facts.borrow().version == Version::HTTP_2;
-    let marked = connection.lines.found().has(Names::TRACESTATE);
-    // Of few responses a map is wanted.
-    let headers = match over_http2 || marked {
-        true => connection.lines.to_map(&mut connection.names, ADDED_LATER),
-        false => Ok(HeaderMap::new()),
-    };
-    let Ok(mut headers) = headers else {
+    let Ok(mut headers) = fields else {
         end(exchange, attempt, End::Failed, Some(ProxyError::UpstreamMalformed.code()));
         return Err(ProxyError::UpstreamMalformed);
     };
-    if marked {
+    if headers.contains_key(TRACESTATE) {
         capture(exchange, &headers, backend);
     }
     let Ok(permit) = exchange.guard.try_commit(Contender::Attempt(attempt)) else {
@@ -237,16 +254,24 @@ pub(super) fn commit(
     let exposed = expose(exchange, backend);
     let config = &exchange.snapshot.config;
     let rules = config.service(config.backend(backend).service).headers.as_deref().map(|rules| &rules.response);
-    let relayed = if over_http2 {
-        rewrite_response(&mut headers, exposed, rules);
-        Relayed::default()
-    } else {
-        headers.clear();
-        let lines = &connection.lines;
-        let ((), text) = exchange.worker().write(|out| write_response(lines, &exposed, rules, out));
-        Relayed { text, dated: lines.found().has(Names::DATE), length: answer.length }
+    let relayed = match &mut answer.lease.channel {
+        Channel::Http1(connection) if !over_http2 => {
+            headers.clear();
+            let lines = &connection.lines;
+            let ((), text) = exchange.worker().write(|out| write_response(lines, &exposed, rules, out));
+            Relayed { text, dated: lines.found().has(Names::DATE), length: answer.length }
+        }
+        _ => {
+            rewrite_response(&mut headers, exposed, rules);
+            Relayed { length: answer.length, ..Relayed::default() }
+        }
     };
-    connection.lines.clear();
+    if let Channel::Http1(connection) = &mut answer.lease.channel {
+        connection.lines.clear();
+    }
+    if !over_http2 {
+        answer.decoder.leave_trailers_out();
+    }
     let mut facts = exchange.facts.borrow_mut();
     if !over_http2 && exchange.worker().is_draining() {
         headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));

@@ -4,7 +4,7 @@
 //! head is written for an attempt or for an HTTP/1.1 client. For HTTP/2 a response's fields are changed in a map.
 
 use bytes::BytesMut;
-use http::header::{COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use http::header::{COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue, TE, VIA};
 use http::{Uri, Version};
 use patchgate_config::snapshot::{Forwarded, HeaderChanges, HeaderPolicy};
 
@@ -16,6 +16,11 @@ use crate::trust::{TraceParent, append_server_timing};
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Fields of ours, at most.
+const ADDED: usize = 9;
 
 /// What the request's head is rewritten by.
 pub(crate) struct Rewrite<'a> {
@@ -102,6 +107,45 @@ impl Rewritten {
                 _ => b"via: 1.1 patchgate\r\n",
             });
         }
+    }
+
+    /// The same fields for a stream: a map, and without `host`, which is a pseudo-field there.
+    pub(crate) fn to_map(&self, headers: &HeaderMap, values: &Values<'_>, version: Version) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(headers.len() + ADDED);
+        let mut ours = |field, name, value: &HeaderValue| {
+            if self.added.has(field) {
+                map.insert(name, value.clone());
+            }
+        };
+        ours(Names::TE, TE, &HeaderValue::from_static("trailers"));
+        ours(Names::X_FORWARDED_FOR, X_FORWARDED_FOR, self.x_forwarded_for.as_ref().unwrap_or(values.peer));
+        ours(
+            Names::X_FORWARDED_PROTO,
+            X_FORWARDED_PROTO,
+            &HeaderValue::from_static(if values.is_tls { "https" } else { "http" }),
+        );
+        ours(Names::X_FORWARDED_HOST, X_FORWARDED_HOST, values.host);
+        if let Some(id) = values.request_id {
+            ours(Names::X_REQUEST_ID, REQUEST_ID, id);
+        }
+        map.extend(values.tracestate.map(|state| (TRACESTATE, state.clone())));
+        map.extend(self.forwarded.as_ref().map(|forwarded| (FORWARDED, forwarded.clone())));
+        for (name, value) in headers {
+            if !self.left_out.has(Names::of(name)) {
+                map.append(name, value.clone());
+            }
+        }
+        if self.added.has(Names::VIA) {
+            map.append(
+                VIA,
+                HeaderValue::from_static(match version {
+                    Version::HTTP_2 => "2 patchgate",
+                    Version::HTTP_10 => "1.0 patchgate",
+                    _ => "1.1 patchgate",
+                }),
+            );
+        }
+        map
     }
 }
 

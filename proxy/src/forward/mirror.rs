@@ -102,7 +102,7 @@ pub(super) fn start(exchange: &Exchange, outbound: &mut Outbound, policy: &Mirro
         MirrorHost::Preserve => None,
         MirrorHost::Set(host) => Some(host),
     };
-    let outgoing = match outbound.shadow(exchange, host, policy.max_body) {
+    let outgoing = match outbound.shadow(exchange, host, policy.max_body, pool.protocol()) {
         Ok(outgoing) => outgoing,
         Err(reason) => return worker.telemetry.mirror_refused(reason),
     };
@@ -121,7 +121,7 @@ async fn relay(pool: &Rc<Pool>, mut outgoing: Outgoing, method: &Method, timeout
         None => pool.connect(timeout, None).await,
     };
     let Ok(mut lease) = lease else { return Outcome::Failed };
-    let head = match lease.connection.send(&mut outgoing, *method == Method::HEAD).await {
+    let head = match lease.channel.send(&mut outgoing, *method == Method::HEAD).await {
         Ok(head) => head,
         Err(SendError::Upload) => return Outcome::GivenUp,
         Err(_) => return Outcome::Failed,
@@ -138,8 +138,8 @@ async fn read(mut lease: Lease, head: ResponseHead, mut outgoing: Outgoing) -> O
     let ResponseHead { mut decoder, keep_alive, .. } = head;
     loop {
         let piece = poll_fn(|cx| {
-            lease.connection.poll_write(cx, &mut outgoing);
-            lease.connection.poll_body(cx, &mut decoder)
+            lease.channel.poll_write(cx, &mut outgoing);
+            lease.channel.poll_body(cx, &mut decoder)
         });
         match piece.await {
             Some(Ok(_)) => {}
@@ -148,7 +148,6 @@ async fn read(mut lease: Lease, head: ResponseHead, mut outgoing: Outgoing) -> O
         }
     }
     if keep_alive && outgoing.is_done() {
-        lease.connection.lines.clear();
         lease.give_back();
     }
     Some(())

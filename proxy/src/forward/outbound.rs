@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use patchgate_config::routes::RouteId;
-use patchgate_config::snapshot::{ProxyVersion, Retry, RetryOn, ServiceId, Snapshot, StickyKey};
+use patchgate_config::snapshot::{BackendProtocol, ProxyVersion, Retry, RetryOn, ServiceId, Snapshot, StickyKey};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::head::Head;
@@ -32,6 +32,8 @@ pub(crate) struct Outbound {
     pub(super) service: ServiceId,
     /// A connection that dies on its first request is the policy's to judge: that a kept one is stale is not.
     pub(super) policy_has_resets: bool,
+    /// So is a stream that the backend refuses.
+    pub(super) policy_has_refusals: bool,
     /// Each connection begins with a header of the PROXY protocol, and serves one request.
     pub(super) tells_client: Option<ProxyVersion>,
     repeated: bool,
@@ -75,15 +77,25 @@ impl Outbound {
         }
         let target = facts.route.and_then(|route| rewritten_target(&exchange.snapshot.config, route, &facts.uri));
         drop(facts);
-        let head = Head { target, headers: std::mem::take(&mut head.headers), rewritten, framing, upgrade };
+        let service = exchange.snapshot.config.service(stage.service);
+        let (to_tls, tells_client) = (service.tls.is_some(), service.proxy_protocol);
+        let head = Head { target, headers: std::mem::take(&mut head.headers), rewritten, framing, to_tls, upgrade };
         let outgoing = Outgoing::new(body, framing);
-        let tells_client = exchange.snapshot.config.service(stage.service).proxy_protocol;
-        Self { head, outgoing, service: stage.service, policy_has_resets: false, tells_client, repeated: false }
+        Self {
+            head,
+            outgoing,
+            service: stage.service,
+            policy_has_resets: false,
+            policy_has_refusals: false,
+            tells_client,
+            repeated: false,
+        }
     }
 
-    /// Resets are retried by a policy, within its budget, and not besides.
-    pub(super) fn leave_resets_to_policy(&mut self, policy: &Retry) {
+    /// Resets and refusals are retried by a policy, within its budget, and not besides.
+    pub(super) fn leave_to_policy(&mut self, policy: &Retry) {
         self.policy_has_resets = policy.on.contains(&RetryOn::Reset);
+        self.policy_has_refusals = true;
     }
 
     /// The protocol to switch to, if the backend does.
@@ -109,7 +121,7 @@ impl Outbound {
 
     /// The same request, to be sent beside it; `None` if it has a body or asks for a tunnel, of which there is only one.
     pub(super) fn copy(&self) -> Option<Self> {
-        let Head { target, headers, rewritten, framing: Framing::None, upgrade: None } = &self.head else {
+        let Head { target, headers, rewritten, framing: Framing::None, to_tls, upgrade: None } = &self.head else {
             return None;
         };
         Some(Self {
@@ -118,11 +130,13 @@ impl Outbound {
                 headers: headers.clone(),
                 rewritten: rewritten.clone(),
                 framing: Framing::None,
+                to_tls: *to_tls,
                 upgrade: None,
             },
             outgoing: Outgoing::new(UploadBody::Empty, Framing::None),
             service: self.service,
             policy_has_resets: self.policy_has_resets,
+            policy_has_refusals: self.policy_has_refusals,
             tells_client: self.tells_client,
             repeated: self.repeated,
         })
@@ -137,19 +151,28 @@ impl Outbound {
         exchange: &Exchange,
         host: Option<&HeaderValue>,
         most: usize,
+        protocol: BackendProtocol,
     ) -> Result<Outgoing, &'static str> {
         if self.head.upgrade.is_some() {
             return Err("upgrade");
         }
         let mut outgoing = self.outgoing.copied(most).ok_or("body")?;
         let parent = exchange.trace_parent(exchange.worker().new_span_id());
-        let ((), head) = exchange.worker().write(|out| self.head.write_shadow(exchange, &parent, host, out));
-        outgoing.begin(head);
+        match protocol {
+            BackendProtocol::Http1 => {
+                let write = |out: &mut _| self.head.write_shadow(exchange, &parent, host, out);
+                outgoing.begin(exchange.worker().write(write).1);
+            }
+            BackendProtocol::Http2 => outgoing.begin_stream(self.head.to_shadow(exchange, &parent, host)),
+        }
         Ok(outgoing)
     }
 
-    /// Begins an attempt with its own parent id.
-    pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent) {
+    /// Begins an attempt with its own parent id, over this protocol.
+    pub(super) fn begin(&mut self, exchange: &Exchange, parent: &TraceParent, protocol: BackendProtocol) {
+        if protocol == BackendProtocol::Http2 {
+            return self.outgoing.begin_stream(self.head.to_request(exchange, parent, None));
+        }
         let ((), head) = exchange.worker().write(|out| self.head.write(exchange, parent, out));
         self.outgoing.begin(head);
     }

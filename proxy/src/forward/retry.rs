@@ -31,6 +31,8 @@ pub(crate) struct Budget {
 pub(super) enum Failure {
     /// No endpoint took a connection: nothing was sent.
     Connect,
+    /// The backend refused the stream, or took no more: it did nothing about the request.
+    Refused,
     /// The connection ended before the response's head.
     Reset,
     /// The response has this status.
@@ -43,8 +45,8 @@ pub(super) struct Asked<'a> {
     pub(super) method: &'a Method,
     /// It has an `Idempotency-Key`: its backend recognises it.
     pub(super) keyed: bool,
-    /// It has a body, of which nothing is kept.
-    pub(super) body: bool,
+    /// It has a body, of which something was sent and is not kept.
+    pub(super) body_is_lost: bool,
 }
 
 /// Why a request is not sent again although the policy asks for it.
@@ -97,6 +99,7 @@ impl Failure {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect_failure",
+            Self::Refused => "refused_stream",
             Self::Reset => "reset",
             Self::Status(_) => "status",
         }
@@ -118,18 +121,20 @@ impl Refusal {
 /// Whether the policy lets a request follow that was sent `tried` times; `None`: it does not ask for this failure.
 pub(super) fn allows(policy: &Retry, failure: Failure, tried: u32, asked: Asked<'_>) -> Option<Result<(), Refusal>> {
     let is_meant = |on: &RetryOn| match (on, failure) {
-        (RetryOn::ConnectFailure, Failure::Connect) | (RetryOn::Reset, Failure::Reset) => true,
+        (RetryOn::ConnectFailure, Failure::Connect)
+        | (RetryOn::RefusedStream, Failure::Refused)
+        | (RetryOn::Reset, Failure::Reset) => true,
         (RetryOn::Status(meant), Failure::Status(status)) => *meant == status,
         _ => false,
     };
     if !policy.on.iter().any(is_meant) {
         return None;
     }
-    let acted_on = failure != Failure::Connect;
+    let acted_on = !matches!(failure, Failure::Connect | Failure::Refused);
     Some(match () {
         () if tried >= policy.attempts => Err(Refusal::Attempts),
         () if acted_on && !asked.keyed && !policy.methods.contains(asked.method) => Err(Refusal::Method),
-        () if acted_on && asked.body => Err(Refusal::Body),
+        () if failure != Failure::Connect && asked.body_is_lost => Err(Refusal::Body),
         () => Ok(()),
     })
 }
@@ -145,7 +150,7 @@ pub(super) fn pause(policy: &Retry, retry: u32, random: u64) -> Duration {
 mod tests {
     use super::*;
 
-    const GET: Asked<'_> = Asked { method: &Method::GET, keyed: false, body: false };
+    const GET: Asked<'_> = Asked { method: &Method::GET, keyed: false, body_is_lost: false };
 
     fn policy(on: &[RetryOn]) -> Retry {
         Retry {
@@ -175,9 +180,19 @@ mod tests {
         let post = Asked { method: &Method::POST, ..GET };
         assert_eq!(allows(&policy, Failure::Reset, 1, post), Some(Err(Refusal::Method)));
         assert_eq!(allows(&policy, Failure::Reset, 1, Asked { keyed: true, ..post }), Some(Ok(())));
-        let with_body = Asked { keyed: true, body: true, ..post };
+        let with_body = Asked { keyed: true, body_is_lost: true, ..post };
         assert_eq!(allows(&policy, Failure::Reset, 1, with_body), Some(Err(Refusal::Body)));
         assert_eq!(allows(&policy, Failure::Connect, 1, with_body), Some(Ok(())), "nothing was sent");
+    }
+
+    #[test]
+    fn what_a_backend_refused_is_sent_again_whatever_its_method_if_its_body_is_there() {
+        let policy = policy(&[RetryOn::RefusedStream]);
+        let post = Asked { method: &Method::POST, ..GET };
+        assert_eq!(allows(&policy, Failure::Refused, 1, post), Some(Ok(())));
+        let lost = Asked { body_is_lost: true, ..post };
+        assert_eq!(allows(&policy, Failure::Refused, 1, lost), Some(Err(Refusal::Body)));
+        assert_eq!(allows(&policy, Failure::Reset, 1, GET), None);
     }
 
     #[test]

@@ -25,10 +25,28 @@ struct State {
     waker: Option<Waker>,
 }
 
-#[derive(Debug)]
-enum Piece {
+/// A piece of a body that can be handed out again.
+#[derive(Debug, Clone)]
+pub(crate) enum Piece {
     Data(Bytes),
     Trailers(HeaderMap),
+}
+
+impl From<Piece> for Frame<Bytes> {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Data(data) => Self::data(data),
+            Piece::Trailers(trailers) => Self::trailers(trailers),
+        }
+    }
+}
+
+impl Piece {
+    /// The same as a frame; `None` for one of a kind that is not known.
+    pub(crate) fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let data = frame.data_ref().cloned().map(Self::Data);
+        data.or_else(|| frame.trailers_ref().cloned().map(Self::Trailers))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +72,8 @@ impl Tee {
             if state.copied > self.most {
                 return state.end(End::GivenUp);
             }
-            state.pieces.push_back(Piece::Data(data.clone()));
-        } else if let Some(trailers) = frame.trailers_ref() {
-            state.pieces.push_back(Piece::Trailers(trailers.clone()));
         }
+        state.pieces.extend(Piece::of(frame));
         state.wake();
     }
 
@@ -78,8 +94,7 @@ impl Tee {
             return Poll::Ready(Some(Err(())));
         }
         match state.pieces.pop_front() {
-            Some(Piece::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
-            Some(Piece::Trailers(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Some(piece) => Poll::Ready(Some(Ok(piece.into()))),
             None if state.end.is_some() => Poll::Ready(None),
             None => {
                 state.waker = Some(cx.waker().clone());

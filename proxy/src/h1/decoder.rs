@@ -23,6 +23,8 @@ pub(crate) enum Decoder {
     Chunked(Chunked),
     /// All until the connection ends.
     ToClose,
+    /// By the frames of an HTTP/2 stream; so many bytes, if that was said.
+    Stream(Option<u64>),
 }
 
 /// A chunked body's state.
@@ -55,7 +57,28 @@ impl Decoder {
         match self {
             Self::Done => Some(0),
             Self::Length(left) => Some(*left),
+            Self::Stream(left) => *left,
             Self::Chunked(_) | Self::ToClose => None,
+        }
+    }
+
+    /// Of a stream `bytes` came, and nothing comes behind them if it has `ended`.
+    pub(crate) fn took(&mut self, bytes: usize, ended: bool) {
+        match self {
+            _ if ended => *self = Self::Done,
+            Self::Length(left) if *left <= bytes as u64 => *self = Self::Done,
+            // What is longer or shorter than was said is an error of the stream; h2 sees to it.
+            Self::Length(left) | Self::Stream(Some(left)) => *left = left.saturating_sub(bytes as u64),
+            _ => {}
+        }
+    }
+
+    /// The receiver has no room for trailers behind a body of known length: that ends with its last byte.
+    pub(crate) fn leave_trailers_out(&mut self) {
+        match *self {
+            Self::Stream(Some(0)) => *self = Self::Done,
+            Self::Stream(Some(left)) => *self = Self::Length(left),
+            _ => {}
         }
     }
 
@@ -65,7 +88,7 @@ impl Decoder {
     /// Broken framing: where the body ends is unknown.
     pub(crate) fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
         match self {
-            Self::Done => Ok(None),
+            Self::Done | Self::Stream(_) => Ok(None),
             Self::ToClose => Ok((!read.is_empty()).then(|| Frame::data(read.split().freeze()))),
             Self::Length(left) => {
                 let piece = take(read, left);

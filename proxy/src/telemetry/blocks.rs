@@ -5,7 +5,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::net::SocketAddr;
 
-use patchgate_config::snapshot::{Backend, BackendId, RolloutId, Snapshot};
+use patchgate_config::snapshot::{Backend, BackendId, BackendProtocol, RolloutId, Snapshot};
 
 use super::decide::SamplingReason;
 use super::otlp::{Attributes, fixed, key};
@@ -140,10 +140,14 @@ impl Told {
 
 impl EndpointBlocks {
     pub(super) fn new(config: &Snapshot, backend: &Backend, address: SocketAddr) -> Self {
+        let protocol = config.service(backend.service).protocol;
         let attempted = written(|attributes| {
             attributes.text(key!("server.address"), &address.ip().to_string());
             attributes.int(key!("server.port"), address.port().into());
-            attributes.encoded(fixed!("network.protocol.version", "1.1"));
+            attributes.encoded(match protocol {
+                BackendProtocol::Http1 => fixed!("network.protocol.version", "1.1"),
+                BackendProtocol::Http2 => fixed!("network.protocol.version", "2"),
+            });
             attributes.text(key!("patchgate.backend"), &backend.name);
             attributes.text(key!("patch.version"), &backend.version);
             if let Some(group) = &backend.group {

@@ -2,6 +2,7 @@
 //! dropped, and fails loudly: a part that cannot start panics with the reason.
 //!
 //! - [`upstream`]: a backend that answers as a closure says, and one that speaks raw bytes;
+//! - [`http2`]: a backend and a client that speak HTTP/2, by a real library;
 //! - [`client`]: a client that sends raw bytes and reads what really comes;
 //! - [`load`]: many such clients at once, which count every failure;
 //! - [`process`]: a real gateway process, its log and its signals;
@@ -12,6 +13,7 @@
 //! - [`tools`]: real programs from package registries.
 
 pub mod client;
+pub mod http2;
 pub mod kubernetes;
 pub mod load;
 pub mod otlp;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use patchgate_config::routes::RouteTable;
 use patchgate_config::snapshot::{
-    AssignRule, Backend, BackendId, Drain, Exposure, Fallback, RequestMatch, Rollout, RolloutId, Service, ServiceId,
-    Snapshot, Telemetry, Timeouts,
+    AssignRule, Backend, BackendId, BackendProtocol, Drain, Exposure, Fallback, RequestMatch, Rollout, RolloutId,
+    Service, ServiceId, Snapshot, Telemetry, Timeouts,
 };
 use patchgate_proxy::rollout::Decision;
 use patchgate_proxy::rollout::decide::{Input, decide};
@@ -92,6 +92,7 @@ fn service(name: &str, stable: u32) -> Service {
         mirror: None,
         headers: None,
         upgrades: Vec::new(),
+        protocol: BackendProtocol::Http1,
         proxy_protocol: None,
         tls: None,
         rollouts: vec![],

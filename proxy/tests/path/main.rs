@@ -14,6 +14,8 @@ mod headers;
 mod health;
 mod hedges;
 mod http1;
+mod http2_backends;
+mod http2_refusals;
 mod limits;
 mod listeners;
 mod mirrors;
@@ -106,6 +108,22 @@ rollouts:
     endpoints: ["{hot_fix}"]
     assign: [{{ header: {{ name: x-beta, equals: "1" }} }}]
 telemetry: {{ sampling: {{ default: 0 }} }}
+"#
+        ))
+    }
+
+    /// One service whose backend speaks HTTP/2, with further lines of its YAML.
+    fn http2(stable: SocketAddr, service: &str) -> Self {
+        Self::start(&format!(
+            r#"
+listeners: [{{ name: web, address: "127.0.0.1:0" }}]
+services:
+  - name: shop
+    routes: [{{ path_prefix: / }}]
+    protocol: http2
+    stable: {{ version: v1, endpoints: ["{stable}"] }}
+    timeouts: {{ connect: 1s, first_byte: 2s, idle: 2s, total: 4s }}
+{service}
 "#
         ))
     }

@@ -67,7 +67,7 @@ families! {
     Fallbacks: "patchgate_fallbacks", "Requests sent to stable because their hot-fix backend could not be reached.",
         None, NONE;
     Retries: "patchgate_retries", "Requests sent again by their service's policy, by what had failed.",
-        Some("failure"), &["connect_failure", "reset", "status"];
+        Some("failure"), &["connect_failure", "refused_stream", "reset", "status"];
     RetriesRefused: "patchgate_retries_refused", "Requests that the policy would send again and may not, by reason.",
         Some("reason"), &["attempts", "method", "body", "budget"];
     Upgrades: "patchgate_upgrades", "Connections that became tunnels of another protocol.", None, NONE;

@@ -10,10 +10,11 @@ use http::StatusCode;
 use http_body::Frame;
 use hyper::rt::Write;
 
-use super::{Outgoing, ResponseHead, head};
+use super::head;
 use crate::flat::FlatIo;
 use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
 use crate::socket::Socket;
+use crate::upstream::{Outgoing, ReadError, ResponseHead, SendError};
 
 /// The most that one read takes, and so what a client that does not read can have us hold.
 const READ_AT_MOST: usize = 64 * 1024;
@@ -27,30 +28,6 @@ pub(crate) struct Connection {
     /// The fields of the last head.
     pub(crate) lines: Lines,
     pub(crate) names: KnownNames,
-}
-
-/// Why there is no response to a request.
-#[derive(Debug)]
-pub(crate) enum SendError {
-    /// The connection was closed before anything was written.
-    NotSent,
-    /// The connection ended without a byte of a response.
-    Reset,
-    /// What came is no response.
-    Malformed(Malformed),
-    /// The client's body failed.
-    Upload,
-}
-
-/// Why a response body is not whole.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    /// The connection ended in it.
-    #[error("the backend's connection ended in the body")]
-    Closed,
-    /// Its framing is broken.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
 }
 
 impl Connection {

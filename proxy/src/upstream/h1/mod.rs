@@ -5,8 +5,6 @@
 
 mod connection;
 mod head;
-mod outgoing;
 
-pub(crate) use connection::{Connection, ReadError, SendError};
+pub(crate) use connection::Connection;
 pub(crate) use head::ResponseHead;
-pub(crate) use outgoing::{Outgoing, framing_of, write_framing};

@@ -1,15 +1,15 @@
-//! A request on its way: the head, then the body as the client sends it.
+//! A request on its way, in either protocol: the head, then the body as the client sends it.
 
 use std::fmt::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::Method;
-use http_body::Body;
+use http::{Method, Request};
+use http_body::{Body, Frame};
 use hyper::rt::Write as _;
 
-use crate::body::UploadBody;
+use crate::body::{BodyError, UploadBody};
 use crate::flat::FlatIo;
 use crate::h1::{Encoder, Framing, RelayError};
 
@@ -20,6 +20,10 @@ pub(crate) struct Outgoing {
     encoder: Encoder,
     /// The backend may have got something.
     begun: bool,
+    /// The head, where it goes out on a stream.
+    request: Option<Box<Request<()>>>,
+    /// All of it went out on a stream.
+    streamed: bool,
 }
 
 /// How a request's body is framed for a backend.
@@ -46,7 +50,7 @@ pub(crate) fn write_framing(framing: Framing, method: &Method, out: &mut BytesMu
 
 impl Outgoing {
     pub(crate) fn new(body: UploadBody, framing: Framing) -> Self {
-        Self { body, encoder: Encoder::new(framing), begun: false }
+        Self { body, encoder: Encoder::new(framing), begun: false, request: None, streamed: false }
     }
 
     /// The same body for a mirror; `None` if it is known to have more than `most` bytes. Before anything was sent.
@@ -62,6 +66,21 @@ impl Outgoing {
         self.begun = false;
     }
 
+    /// The same for a stream. What of the body goes out on it is kept for a while, as the backend may refuse the stream.
+    pub(crate) fn begin_stream(&mut self, request: Request<()>) {
+        self.request = Some(Box::new(request));
+        self.body.keep();
+        self.begun = false;
+    }
+
+    /// Whether it can be sent from its beginning, to a backend that got all or some of it and did nothing about it.
+    pub(crate) fn rewind(&mut self) -> bool {
+        let can = self.body.rewind();
+        self.begun &= !can;
+        self.streamed &= !can;
+        can
+    }
+
     /// Whether the backend may have got something of it.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
@@ -69,10 +88,40 @@ impl Outgoing {
 
     /// Whether all of it was handed to the kernel.
     pub(crate) fn is_done(&self) -> bool {
-        self.encoder.has_ended() && self.encoder.is_flushed()
+        self.streamed || self.encoder.has_ended() && self.encoder.is_flushed()
     }
 
-    /// Writes on; ready when all is written.
+    /// The head for a stream.
+    pub(super) fn take_request(&mut self) -> Option<Request<()>> {
+        self.request.take().map(|request| *request)
+    }
+
+    /// The head went out on a stream.
+    pub(super) fn sent_head(&mut self) {
+        self.begun = true;
+    }
+
+    /// The next piece for a stream; `None` at the end.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    /// Whether nothing of the body is left, or there is none.
+    pub(super) fn has_ended(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    /// All of it went out on the stream.
+    pub(super) fn sent_all(&mut self) {
+        self.streamed = true;
+    }
+
+    /// The backend answers: nothing of the body will be sent again.
+    pub(super) fn is_answered(&mut self) {
+        self.body.forget();
+    }
+
+    /// Writes on to a connection of HTTP/1.1; ready when all is written.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut FlatIo) -> Poll<Result<(), RelayError>> {
         let begun = &mut self.begun;
         self.encoder.poll_relay(cx, &mut self.body, |cx, pieces| {
