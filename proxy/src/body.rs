@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use patchgate_config::snapshot::BackendId;
 use tokio::time::Instant;
 
-use crate::capture::capture;
+use crate::capture::{capture, capture_call};
 use crate::connection::{RequestBodyError, Upload};
 use crate::exchange::{Exchange, Finish};
 use crate::forward::hop::strip_trailers;
@@ -214,6 +214,7 @@ impl ResponseBody {
                 }
                 if let Some(trailers) = frame.trailers_mut() {
                     capture(exchange, trailers, download.backend);
+                    capture_call(exchange, trailers);
                     strip_trailers(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -17,6 +17,7 @@ use crate::commit::{CommitGuard, CommitPermit, Committed, Contender};
 use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::error::ProxyError;
+use crate::grpc;
 use crate::rollout::Decision;
 use crate::trust::{Flags, SpanId, TraceId, TraceParent};
 use crate::upstream::Lease;
@@ -86,6 +87,10 @@ pub(crate) struct Facts {
     pub(crate) response_mark: Option<ResponseMark>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) error: Option<ProxyError>,
+    /// It is a call of gRPC.
+    pub(crate) grpc: bool,
+    /// How that ended.
+    pub(crate) grpc_status: Option<u8>,
     pub(crate) attempts: Attempts,
     /// Mostly one.
     pub(crate) sent: smallvec::SmallVec<[Sent; 1]>,
@@ -191,6 +196,8 @@ impl Exchange {
             response_mark: None,
             status: None,
             error: None,
+            grpc: head.version == Version::HTTP_2 && grpc::is_grpc(&head.headers),
+            grpc_status: None,
             attempts: Attempts::default(),
             sent: smallvec::SmallVec::new(),
         };

@@ -70,6 +70,7 @@ pub mod withdraw;
 
 // 9 capture
 mod capture;
+mod grpc;
 
 // 10 telemetry
 pub mod telemetry;

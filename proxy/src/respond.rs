@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Response, Version};
+use http::{Method, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -21,6 +21,7 @@ use crate::connection::Inbound;
 use crate::error::{Origin, ProxyError};
 use crate::exchange::Exchange;
 use crate::forward::headers::REQUEST_ID;
+use crate::grpc;
 use crate::panics::{self, PanickedAttempt, PanickedDecision, PanickedRequest};
 
 /// See the module.
@@ -127,12 +128,15 @@ fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<Respon
             tracing::debug!(error = error.code(), uri = %facts.uri, "answered in place of a backend");
         }
     }
-    let text =
-        if facts.method == Method::HEAD { Bytes::new() } else { Bytes::from(format!("{error} ({})\n", error.code())) };
-    let mut head = Response::new(());
-    *head.status_mut() = error.status();
+    let (mut head, text) = match facts.grpc {
+        true => {
+            facts.status = Some(StatusCode::OK);
+            facts.grpc_status = Some(grpc::status_of(error));
+            (grpc::answer(error), Bytes::new())
+        }
+        false => plain(error, &facts.method),
+    };
     let headers = head.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Some(id) = &facts.request_id {
         headers.insert(REQUEST_ID, id.clone());
     }
@@ -141,6 +145,16 @@ fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<Respon
     }
     drop(facts);
     Some(exchange.answer(permit, head.map(|()| ResponseBody::local(text, Rc::clone(exchange)))))
+}
+
+/// An error as text.
+fn plain(error: ProxyError, method: &Method) -> (Response<()>, Bytes) {
+    let text =
+        if *method == Method::HEAD { Bytes::new() } else { Bytes::from(format!("{error} ({})\n", error.code())) };
+    let mut head = Response::new(());
+    *head.status_mut() = error.status();
+    head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    (head, text)
 }
 
 fn note_panic(exchange: &Exchange) {

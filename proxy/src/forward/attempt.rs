@@ -11,7 +11,7 @@ use super::outbound::Outbound;
 use super::upgrade::Upgrade;
 use crate::balance::{Outcome, Turn};
 use crate::body::{Answer, Relayed, ResponseBody};
-use crate::capture::capture;
+use crate::capture::{capture, capture_call};
 use crate::commit::ledger::{Cause, End};
 use crate::commit::{Committed, Contender};
 use crate::error::ProxyError;
@@ -243,6 +243,9 @@ pub(super) fn commit(
     };
     if headers.contains_key(TRACESTATE) {
         capture(exchange, &headers, backend);
+    }
+    if over_http2 {
+        capture_call(exchange, &headers);
     }
     let Ok(permit) = exchange.guard.try_commit(Contender::Attempt(attempt)) else {
         end(exchange, attempt, End::Lost, None);

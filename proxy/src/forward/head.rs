@@ -4,10 +4,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
+use tokio::time::Instant;
 
 use super::headers::{Rewritten, Values, origin_form};
 use super::upgrade::Upgrade;
 use crate::exchange::Exchange;
+use crate::grpc;
 use crate::h1::{Framing, write_line};
 use crate::trust::TraceParent;
 use crate::upstream::write_framing;
@@ -95,6 +97,10 @@ impl Head {
         let mut fields = self.rewritten.to_map(&self.headers, &values, facts.version);
         if let Ok(parent) = HeaderValue::from_bytes(&parent.encode()) {
             fields.insert(TRACEPARENT, parent);
+        }
+        if facts.grpc && grpc::timeout(&fields).is_some() {
+            let left = exchange.total_at.get().saturating_duration_since(Instant::now());
+            fields.insert(grpc::TIMEOUT, grpc::format(left));
         }
         if let Framing::Length(length) = self.framing {
             fields.insert(CONTENT_LENGTH, length.into());

@@ -10,6 +10,7 @@ use patchgate_config::snapshot::Snapshot;
 use crate::admit::route_host;
 use crate::call::{Admitted, Call, Routed};
 use crate::error::ProxyError;
+use crate::grpc;
 use crate::step::{Stop, step_layer};
 pub(crate) use redirect::{is_secure, location};
 
@@ -28,7 +29,11 @@ fn find(call: Call<Admitted>) -> Result<Call<Routed>, Stop> {
         drop(facts);
         return Err(local::answer(call, route.route));
     };
-    exchange.total_at.set(exchange.started + config.service(service).timeouts.total);
+    let mut total = config.service(service).timeouts.total;
+    if facts.grpc {
+        total = grpc::timeout(&call.head.headers).map_or(total, |asked| asked.min(total));
+    }
+    exchange.total_at.set(exchange.started + total);
     facts.service = Some(service);
     drop(facts);
     Ok(call.advance(|admitted| Routed { admitted, service }))

@@ -33,6 +33,7 @@ use crate::balance::Endpoints;
 use crate::commit::Contender;
 use crate::commit::ledger::{Cause, End};
 use crate::exchange::{Exchange, Facts, Finish};
+use crate::grpc;
 use crate::rollout::Track;
 use access::AccessLog;
 pub(crate) use blocks::Blocks;
@@ -329,7 +330,13 @@ impl WorkerTelemetry {
         let status = facts.status.map_or(499, |status| status.as_u16());
         shard.finish(status, duration);
         shard.decided(decision.reason);
-        if matches!(finish, Finish::Broken | Finish::TimedOut) && status < 500 {
+        // A call that ended without a status, other than by its client, ended as nobody knows.
+        let called = facts.grpc.then(|| facts.grpc_status.unwrap_or(grpc::UNKNOWN));
+        if let Some(called) = called.filter(|_| finish != Finish::ClientGone || facts.grpc_status.is_some()) {
+            shard.called(called);
+        }
+        let call_failed = facts.grpc_status.is_some_and(grpc::is_failure);
+        if (call_failed || matches!(finish, Finish::Broken | Finish::TimedOut)) && status < 500 {
             shard.broke();
         }
         for sent in &facts.sent {

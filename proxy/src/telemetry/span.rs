@@ -14,7 +14,9 @@ use super::blocks::{EndpointBlocks, Told};
 use super::clock::nanos;
 use super::decide::{Exported, SamplingReason};
 use super::otlp::{self, Attributes, Kind, Span, fixed, key};
+use crate::error::ProxyError;
 use crate::exchange::{Exchange, Facts, Finish, Sent};
+use crate::grpc;
 use crate::trust::{Edit, Mark, MarkEdit, OtEdit, SignatureEdit, Threshold, TraceState};
 
 /// A request's end as the spans tell it.
@@ -84,6 +86,10 @@ fn server(
         }
         if let Some(status) = facts.status {
             attributes.int(key!("http.response.status_code"), status.as_u16().into());
+        }
+        if let Some(status) = facts.grpc_status {
+            attributes.encoded(fixed!("rpc.system", "grpc"));
+            attributes.int(key!("rpc.grpc.status_code"), status.into());
         }
         if let Some(error) = error {
             attributes.text(key!("error.type"), error);
@@ -232,6 +238,9 @@ fn server_error(facts: &Facts, finish: Finish) -> Option<&'static str> {
         // A client that leaves is no error of the service.
         Finish::ClientGone => None,
         Finish::Complete => {
+            if let Some(status) = facts.grpc_status.filter(|status| grpc::is_failure(*status)) {
+                return Some(facts.error.map_or(grpc::name(status), ProxyError::code));
+            }
             let status = facts.status.filter(|status| status.is_server_error())?;
             Some(facts.error.map_or_else(|| status_text(status.as_u16()), |error| error.code()))
         }

@@ -8,6 +8,7 @@ mod capture;
 mod explain;
 mod faults;
 mod floods;
+mod grpc;
 mod h2;
 mod haproxy;
 mod headers;

@@ -118,6 +118,6 @@ fn a_fallback_is_booked_as_one() {
 }
 
 /// An address that refuses connections.
-fn dead() -> SocketAddr {
+pub(super) fn dead() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::counters::bump;
+use crate::grpc;
 use crate::rollout::Reason;
 use crate::telemetry::traffic::Sums;
 
@@ -77,6 +78,8 @@ pub struct Shard {
     codes: [(AtomicU16, AtomicU64); CODES],
     other_codes: AtomicU64,
     errors: AtomicU64,
+    /// Calls of gRPC by status.
+    calls: [AtomicU64; grpc::STATUSES],
     reasons: [AtomicU64; Reason::ALL.len()],
     server: Histogram,
     client: Histogram,
@@ -139,6 +142,14 @@ impl Series {
             }
         }
         sums.into_iter().collect()
+    }
+
+    /// Calls of gRPC by status, those that there were.
+    #[must_use]
+    pub fn calls(&self) -> Vec<(usize, u64)> {
+        // Relaxed: statistics.
+        let sum = |status: usize| self.shards.iter().map(|shard| shard.calls[status].load(Ordering::Relaxed)).sum();
+        (0..grpc::STATUSES).map(|status| (status, sum(status))).filter(|(_, count)| *count > 0).collect()
     }
 
     /// What the control plane looks at.
@@ -208,6 +219,13 @@ impl Shard {
     /// Records that a request which ended with another status than 5xx failed all the same: its body was not whole.
     pub fn broke(&self) {
         bump(&self.errors, 1);
+    }
+
+    /// Records how a call of gRPC ended.
+    pub fn called(&self, status: u8) {
+        if let Some(count) = self.calls.get(usize::from(status)) {
+            bump(count, 1);
+        }
     }
 
     /// Records the reason of a request's decision.

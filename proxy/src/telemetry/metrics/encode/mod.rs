@@ -38,6 +38,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.worker_counters(&mut encoder)?;
         self.requests(&mut encoder)?;
+        self.calls(&mut encoder)?;
         let server: fn(&Series) -> HistogramSum = Series::server;
         durations(
             self,
@@ -95,6 +96,24 @@ impl Scrape {
                 let code = code.map_or_else(|| "other".to_owned(), |code| code.to_string());
                 let mut labels = labels(&series);
                 labels.push(("code", code.as_str()));
+                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn calls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(
+            "patchgate_grpc_requests",
+            "Calls of gRPC ended, by backend, track and status",
+            None,
+            MetricType::Counter,
+        )?;
+        for series in self.0.all_series() {
+            for (status, count) in series.calls() {
+                let status = status.to_string();
+                let mut labels = labels(&series);
+                labels.push(("grpc_status", status.as_str()));
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
             }
         }
