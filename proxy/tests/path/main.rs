@@ -5,6 +5,7 @@
 mod balance;
 mod bodies;
 mod capture;
+mod conformance;
 mod explain;
 mod faults;
 mod floods;
