@@ -33,7 +33,6 @@ use crate::balance::Endpoints;
 use crate::commit::Contender;
 use crate::commit::ledger::{Cause, End};
 use crate::exchange::{Exchange, Facts, Finish};
-use crate::grpc;
 use crate::rollout::Track;
 use access::AccessLog;
 pub(crate) use blocks::Blocks;
@@ -331,11 +330,11 @@ impl WorkerTelemetry {
         shard.finish(status, duration);
         shard.decided(decision.reason);
         // A call that ended without a status, other than by its client, ended as nobody knows.
-        let called = facts.grpc.then(|| facts.grpc_status.unwrap_or(grpc::UNKNOWN));
+        let called = facts.grpc.then(|| facts.grpc_status.unwrap_or(crate::grpc::UNKNOWN));
         if let Some(called) = called.filter(|_| finish != Finish::ClientGone || facts.grpc_status.is_some()) {
             shard.called(called);
         }
-        let call_failed = facts.grpc_status.is_some_and(grpc::is_failure);
+        let call_failed = facts.grpc_status.is_some_and(crate::grpc::is_failure);
         if (call_failed || matches!(finish, Finish::Broken | Finish::TimedOut)) && status < 500 {
             shard.broke();
         }

@@ -197,16 +197,6 @@ def goaway_of_the_client_ends_no_stream(client):
     assert len(whole(client.reply(stream))["body"]) == MIB
 
 
-def connect_is_refused(client):
-    client.h2.config.validate_outbound_headers = False
-    stream = client.h2.get_next_available_stream_id()
-    client.h2.send_headers(stream, [(":method", "CONNECT"), (":authority", "test:80")])
-    client.streams[stream] = {"status": None, "fields": {}, "body": b"", "trailers": None, "end": None}
-    client.flush()
-    reply = client.reply(stream)
-    assert reply["status"] == "405" or reply["end"] == "PROTOCOL_ERROR", reply
-
-
 def a_stalled_stream_stalls_no_other(client):
     codes = h2.settings.SettingCodes
     stalled = client.begin(path="/big")
@@ -237,7 +227,6 @@ CASES = [
     priority_is_taken_and_ignored,
     a_thousand_requests_on_a_connection,
     goaway_of_the_client_ends_no_stream,
-    connect_is_refused,
     a_stalled_stream_stalls_no_other,
 ]
 
