@@ -163,6 +163,8 @@ pub struct Service {
     pub upgrades: Vec<http::HeaderValue>,
     /// How backends are spoken to under TLS; `None`: in plain text.
     pub tls: Option<Arc<BackendTls>>,
+    /// Bounds on what each of its backends is given at a time.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// When a slow request is sent to a second endpoint.
     pub hedge: Option<Arc<Hedge>>,
     /// The protocol that its backends speak.

@@ -49,6 +49,9 @@ pub(crate) enum ProxyError {
     /// Checks say that no endpoint of the backend is well.
     #[error("no endpoint of the backend is healthy")]
     NoHealthyEndpoint,
+    /// The backend is given as much as it may be.
+    #[error("the backend is given as much as it may be")]
+    Overflow,
     /// No endpoint of the backend took a connection.
     #[error("no endpoint of the backend could be reached")]
     ConnectFailed,
@@ -110,6 +113,7 @@ impl ProxyError {
             Self::TooManyHeaders => "too_many_headers",
             Self::NoRoute => "no_route",
             Self::NoHealthyEndpoint => "no_healthy_endpoint",
+            Self::Overflow => "overflow",
             Self::ConnectFailed => "upstream_connect_failed",
             Self::TlsFailed => "upstream_tls_failed",
             Self::ConnectTimeout => "upstream_connect_timeout",
@@ -146,6 +150,7 @@ impl ProxyError {
             | Self::ConnectFailed
             | Self::TlsFailed
             | Self::UpstreamRefused
+            | Self::Overflow
             | Self::Draining
             | Self::Withdrawn => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamReset | Self::UpstreamMalformed | Self::UpstreamSwitched | Self::Abandoned => {
@@ -181,7 +186,7 @@ impl ProxyError {
             | Self::UpstreamSwitched
             | Self::FirstByteTimeout
             | Self::TotalTimeout => Origin::Upstream,
-            Self::Draining | Self::Withdrawn | Self::Abandoned | Self::Panicked => Origin::Internal,
+            Self::Overflow | Self::Draining | Self::Withdrawn | Self::Abandoned | Self::Panicked => Origin::Internal,
         }
     }
 

@@ -12,6 +12,7 @@ use patchgate_config::snapshot::{BackendId, ServiceId};
 use tokio::time::Instant;
 
 use crate::balance::Turn;
+use crate::circuit::Admission;
 use crate::commit::ledger::Attempts;
 use crate::commit::{CommitGuard, CommitPermit, Committed, Contender};
 use crate::connection::Connection;
@@ -39,6 +40,8 @@ pub(crate) struct Exchange {
     pub(crate) facts: RefCell<Facts>,
     /// Its turn at an endpoint of several.
     pub(crate) turn: RefCell<Option<Turn>>,
+    /// Its place at a backend that has bounds.
+    pub(crate) admission: RefCell<Option<Admission>>,
     /// Its place among the canary requests in flight, while it is with a hot-fix backend.
     pub(crate) canary: RefCell<Option<Place>>,
     /// The patch that it is with was withdrawn before it was answered.
@@ -213,6 +216,7 @@ impl Exchange {
             download: Download::default(),
             facts: RefCell::new(facts),
             turn: RefCell::new(None),
+            admission: RefCell::new(None),
             canary: RefCell::new(None),
             withdrawn: Cell::new(false),
             finished: Cell::new(false),
@@ -249,6 +253,7 @@ impl Exchange {
         traffic.in_flight.set(traffic.in_flight.get() - 1);
         self.worker().telemetry.finish(self, finish);
         self.turn.take();
+        self.admission.take();
         self.canary.take();
     }
 

@@ -57,6 +57,7 @@ pub mod rollout;
 
 // 6 upstream
 mod balance;
+mod circuit;
 mod health;
 mod upstream;
 

@@ -78,6 +78,7 @@ impl<'m> Compiler<'m> {
             hedge: service.hedge.clone().map(Arc::new),
             tls: service.tls.clone(),
             protocol: service.protocol,
+            circuit_breaker: service.circuit_breaker,
             proxy_protocol: service.proxy_protocol,
             mirror: service.mirror.clone().map(Arc::new),
             headers: service.headers.clone().map(Arc::new),

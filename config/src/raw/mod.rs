@@ -25,7 +25,7 @@ pub(crate) use rollout::{
 pub(crate) use route::{DirectResponse, LocalRoute, Redirect, Route, Scheme};
 use scalar::{Duration, Workers};
 pub(crate) use service::{
-    BackendProtocol, Backoff, Fallback, HeaderChange, HeaderChanges, HeaderRules, HealthCheck, Hedge, HttpCheck,
+    BackendProtocol, Backoff, CircuitBreaker, Fallback, HeaderChange, HeaderChanges, HeaderRules, HealthCheck, Hedge, HttpCheck,
     LoadBalancing, Mirror, OutlierEjection, Policy, ProxyVersion, Retry, Service, Stable, Timeouts,
 };
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, SignMarks, Telemetry, Trace};

@@ -38,6 +38,8 @@ pub(crate) struct Service {
     /// `health_check`.
     #[schemars(extend("default" = "50%"))]
     pub(crate) panic_threshold: Option<Percent>,
+    /// Bounds on what each backend, a hot-fix too, is given at a time by the whole process. Absent: none.
+    pub(crate) circuit_breaker: Option<CircuitBreaker>,
     /// When a request is sent again. Absent: only what its backend cannot have acted on.
     pub(crate) retry: Option<Retry>,
     /// Protocols that a client may switch to (`upgrade`), by token; an empty list: none.
@@ -207,6 +209,23 @@ pub(crate) struct OutlierEjection {
     /// Most of a backend's endpoints at a time; 0% turns it off.
     #[schemars(extend("default" = "50%"))]
     pub(crate) max_ejected: Option<Percent>,
+}
+
+/// Bounds on what each backend is given at a time; what is over them is answered 503 at once. Absent: no bound.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CircuitBreaker {
+    /// Connections, idle ones too.
+    #[schemars(range(min = 1))]
+    pub(crate) max_connections: Option<u32>,
+    /// Requests.
+    #[schemars(range(min = 1))]
+    pub(crate) max_requests: Option<u32>,
+    /// Requests that wait for their turn, first come, first served, once there are `max_requests`.
+    #[schemars(extend("default" = 0))]
+    pub(crate) max_pending_requests: Option<u32>,
+    /// Retries by the policy `retry`.
+    pub(crate) max_retries: Option<u32>,
 }
 
 /// How an endpoint is asked how it is: by one of `http`, `grpc` and `tcp`.

@@ -38,6 +38,19 @@ pub enum RetryOn {
     Status(StatusCode),
 }
 
+/// Bounds on what each backend of a service is given at a time, over all workers; `None`: there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// Connections, idle ones too.
+    pub max_connections: Option<u32>,
+    /// Requests.
+    pub max_requests: Option<u32>,
+    /// Requests that wait for their turn once there are so many.
+    pub max_pending_requests: u32,
+    /// Retries by the policy.
+    pub max_retries: Option<u32>,
+}
+
 /// When a slow request is sent to a second endpoint of the same version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hedge {

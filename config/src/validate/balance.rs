@@ -1,4 +1,4 @@
-//! `services[].load_balancing`, `outlier_ejection` and `health_check`.
+//! `services[].load_balancing`, `outlier_ejection`, `health_check` and `circuit_breaker`.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::balance::{Balancing, CheckKind, Ejection, HealthCheck, HttpCheck, Pol
 use crate::problem::{Path, Problems};
 use crate::raw;
 use crate::rules;
-use crate::snapshot::StickyKey;
+use crate::snapshot::{CircuitBreaker, StickyKey};
 
 /// Longest name of a service that is asked for: its length is one byte of a varint.
 const MAX_GRPC_SERVICE: usize = 100;
@@ -54,6 +54,29 @@ fn policy(raw: &raw::LoadBalancing, at: &Path<'_>, problems: &mut Problems) -> O
         return None;
     }
     Some(policy)
+}
+
+/// Bounds on a backend.
+pub(super) fn circuit_breaker(
+    raw: &raw::CircuitBreaker,
+    at: &Path<'_>,
+    problems: &mut Problems,
+) -> Option<CircuitBreaker> {
+    if raw.max_pending_requests.is_some_and(|most| most > 0) && raw.max_requests.is_none() {
+        let message = "without `max_requests` no request ever waits";
+        let at = at.key("max_pending_requests");
+        problems.at(&rules::MISSING_FIELD, &at, message, "add `max_requests`, or leave it out");
+        return None;
+    }
+    for (name, most) in [("max_connections", raw.max_connections), ("max_requests", raw.max_requests)] {
+        count(most.map(u64::from), 1, &at.key(name), problems)?;
+    }
+    Some(CircuitBreaker {
+        max_connections: raw.max_connections,
+        max_requests: raw.max_requests,
+        max_pending_requests: raw.max_pending_requests.unwrap_or(0),
+        max_retries: raw.max_retries,
+    })
 }
 
 fn health_check(raw: &raw::HealthCheck, at: &Path<'_>, problems: &mut Problems) -> Option<HealthCheck> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
 
-use super::balance::balancing;
+use super::balance::{balancing, circuit_breaker};
 use super::headers::header_rules;
 use super::names::unique;
 use super::route::route;
@@ -18,7 +18,7 @@ use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::rules;
 use crate::snapshot::{
-    BackendProtocol, Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
+    BackendProtocol, CircuitBreaker, Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
 };
 
 /// Pause before the first retry, and the most that it grows to.
@@ -54,6 +54,8 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
         .and_then(|raw| stable(raw, &at.key("stable"), problems));
     let timeouts = timeouts(raw.timeouts.as_ref(), &at.key("timeouts"), problems);
     let balancing = balancing(raw, at, problems);
+    let breaker =
+        optional(raw.circuit_breaker.as_ref(), |raw| circuit_breaker(raw, &at.key("circuit_breaker"), problems));
     let retry = optional(raw.retry.as_ref(), |raw| retry(raw, &at.key("retry"), problems));
     let upgrades = match &raw.upgrades {
         Some(list) => each(list, &at.key("upgrades"), problems, |token, at, problems| upgrade(token, at, problems)),
@@ -86,6 +88,8 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
             raw::ProxyVersion::V2 => ProxyVersion::V2,
         }),
         tls: tls?,
+        // Bounds that bound nothing are none.
+        circuit_breaker: breaker?.filter(|breaker| *breaker != CircuitBreaker::default()),
         hedge: hedge?,
         mirror: mirror?,
         // Rules that change nothing are none.

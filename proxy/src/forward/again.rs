@@ -10,6 +10,7 @@ use super::attempt::{self, Answered, Failed};
 use super::fall_back;
 use super::outbound::Outbound;
 use super::retry::{Asked, Budget, Failure, Refusal, allows, pause};
+use crate::circuit::Circuit;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 
@@ -48,6 +49,8 @@ async fn on_backend(
     (policy, budget): (&Retry, &Budget),
 ) -> Result<Answered, Failed> {
     let (mut tried, mut failed) = (0, None);
+    // Of the retry that is under way.
+    let mut _place = None;
     loop {
         let outcome = endpoints(exchange, outbound, backend, timeouts, failed).await;
         tried += 1;
@@ -70,8 +73,17 @@ async fn on_backend(
                 exchange.worker().telemetry.retry_refused(refusal.as_str());
                 return outcome;
             }
-            Some(Ok(())) => exchange.worker().telemetry.retried(failure.as_str()),
+            Some(Ok(())) => {}
         }
+        drop(_place);
+        _place = match exchange.snapshot.backend(backend).circuit().map(Circuit::retry) {
+            Some(None) => {
+                exchange.worker().telemetry.retry_refused("circuit");
+                return outcome;
+            }
+            taken => taken.flatten(),
+        };
+        exchange.worker().telemetry.retried(failure.as_str());
         if let Ok(answered) = outcome {
             attempt::discard(exchange, answered);
         }

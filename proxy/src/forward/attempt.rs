@@ -45,6 +45,10 @@ pub(super) async fn on_endpoint(
     pool: &Rc<Pool>,
     timeouts: &Timeouts,
 ) -> Result<Answered, Failed> {
+    if let Some(circuit) = exchange.snapshot.backend(backend).circuit() {
+        // Boxed: not every request carries it along.
+        Box::pin(circuit.enter(exchange, backend)).await.map_err(Failed::Final)?;
+    }
     Turn::begin(exchange, backend, pool);
     // A connection that tells of one client is of no use to another.
     let mut kept = if outbound.tells_client.is_some() { None } else { pool.reuse() };
@@ -53,7 +57,7 @@ pub(super) async fn on_endpoint(
         let mut lease = match kept.take() {
             Some(lease) => lease,
             // Boxed: rare, and large beside what every request carries along.
-            None => Box::pin(connect(exchange, outbound, attempt, pool, timeouts)).await?,
+            None => Box::pin(connect(exchange, outbound, backend, attempt, pool, timeouts)).await?,
         };
         let error = match send(exchange, outbound, &mut lease, attempt, timeouts).await {
             Ok(ResponseHead { status, length, decoder, keep_alive }) => {
@@ -111,12 +115,19 @@ const fn outcome_of(status: StatusCode) -> Outcome {
 async fn connect(
     exchange: &Exchange,
     outbound: &Outbound,
+    backend: BackendId,
     attempt: u8,
     pool: &Rc<Pool>,
     timeouts: &Timeouts,
 ) -> Result<Lease, Failed> {
     exchange.deadline.set(exchange.total_at.get());
-    pool.connect(timeouts.connect, outbound.introduction(exchange)).await.map_err(|error| {
+    let place = exchange.snapshot.backend(backend).circuit().map(|circuit| circuit.connection(exchange)).transpose();
+    let place = place.map_err(|error| {
+        end(exchange, attempt, End::Failed, Some(error.code()));
+        Turn::end(exchange, Some(pool), Outcome::Unknown);
+        Failed::Final(error)
+    })?;
+    pool.connect(timeouts.connect, outbound.introduction(exchange), place).await.map_err(|error| {
         let error = match error {
             ConnectError::Failed => ProxyError::ConnectFailed,
             ConnectError::Tls => ProxyError::TlsFailed,

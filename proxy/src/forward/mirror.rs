@@ -118,7 +118,7 @@ pub(super) fn start(exchange: &Exchange, outbound: &mut Outbound, policy: &Mirro
 async fn relay(pool: &Rc<Pool>, mut outgoing: Outgoing, method: &Method, timeout: Duration) -> Outcome {
     let lease = match pool.reuse() {
         Some(lease) => Ok(lease),
-        None => pool.connect(timeout, None).await,
+        None => pool.connect(timeout, None, None).await,
     };
     let Ok(mut lease) = lease else { return Outcome::Failed };
     let head = match lease.channel.send(&mut outgoing, *method == Method::HEAD).await {

@@ -65,6 +65,10 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::Ejections, reason);
     }
 
+    pub(crate) fn overflowed(&self, limit: &str) {
+        self.counters.add_as(Count::Overflows, limit);
+    }
+
     pub(crate) fn mirrored(&self, outcome: &str) {
         self.counters.add_as(Count::Mirrors, outcome);
     }

@@ -30,6 +30,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::balance::Endpoints;
+use crate::circuit::Circuits;
 use crate::commit::Contender;
 use crate::commit::ledger::{Cause, End};
 use crate::exchange::{Exchange, Facts, Finish};
@@ -240,6 +241,11 @@ impl WorkerTelemetry {
     /// How endpoints stand.
     pub(crate) fn endpoints(&self) -> &Arc<Endpoints> {
         &self.metrics.endpoints
+    }
+
+    /// What backends with bounds are given.
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.metrics.circuits
     }
 
     /// The counts of a rollout's canary requests, and this worker's index in them.

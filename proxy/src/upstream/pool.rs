@@ -17,6 +17,7 @@ use super::Channel;
 use super::h1::Connection;
 use super::h2::Connections;
 use crate::balance::Load;
+use crate::circuit::Place;
 use crate::socket::Socket;
 
 /// Kept connections of one worker to one endpoint; a burst's further ones are closed when they come back.
@@ -100,18 +101,20 @@ impl Pool {
         None
     }
 
-    /// A new connection, under TLS if that is asked for, which begins with `introduction`; or a stream on one that
+    /// A new connection, under TLS if that is asked for, which begins with `introduction` and holds its
+    /// `place`; or a stream on one that
     /// somebody else has made meanwhile.
     pub(crate) async fn connect(
         self: &Rc<Self>,
         timeout: Duration,
         introduction: Option<Bytes>,
+        place: Option<Place>,
     ) -> Result<Lease, ConnectError> {
         let made = self.make(introduction);
         let channel = async {
             Ok(match self.protocol {
-                BackendProtocol::Http1 => Channel::Http1(Box::new(Connection::new(made.await?))),
-                BackendProtocol::Http2 => Channel::Http2(Box::new(self.shared.make(made).await?)),
+                BackendProtocol::Http1 => Channel::Http1(Box::new(Connection::new(made.await?, place))),
+                BackendProtocol::Http2 => Channel::Http2(Box::new(self.shared.make(made, place).await?)),
             })
         };
         let channel = tokio::time::timeout(timeout, channel).await.map_err(|_| ConnectError::TimedOut)??;

@@ -5,6 +5,7 @@
 mod balance;
 mod bodies;
 mod capture;
+mod circuit;
 mod conformance;
 mod explain;
 mod faults;

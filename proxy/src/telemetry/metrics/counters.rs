@@ -69,7 +69,7 @@ families! {
     Retries: "patchgate_retries", "Requests sent again by their service's policy, by what had failed.",
         Some("failure"), &["connect_failure", "refused_stream", "reset", "status"];
     RetriesRefused: "patchgate_retries_refused", "Requests that the policy would send again and may not, by reason.",
-        Some("reason"), &["attempts", "method", "body", "budget"];
+        Some("reason"), &["attempts", "method", "body", "budget", "circuit"];
     Upgrades: "patchgate_upgrades", "Connections that became tunnels of another protocol.", None, NONE;
     TunnelBytes: "patchgate_tunnel_bytes", "Bytes through tunnels, by direction.",
         Some("direction"), &["upstream", "downstream"];
@@ -79,6 +79,8 @@ families! {
         Some("reason"), &["budget", "shifting", "fallback"];
     Ejections: "patchgate_endpoint_ejections", "Endpoints left out for a while, by reason.",
         Some("reason"), &["consecutive_failures"];
+    Overflows: "patchgate_circuit_overflows", "Requests answered 503 for a bound of circuit_breaker, by which.",
+        Some("limit"), &["requests", "pending", "connections"];
     Mirrors: "patchgate_mirrors", "Requests sent to a mirror, too, by what became of that.",
         Some("outcome"), &["answered", "server_error", "failed", "timed_out", "given_up"];
     MirrorsRefused: "patchgate_mirrors_refused", "Requests that were to be mirrored and were not, by reason.",

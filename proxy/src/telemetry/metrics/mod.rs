@@ -17,6 +17,7 @@ pub use encode::CONTENT_TYPE;
 pub use series::{BOUNDS, ExemplarOf, HistogramSum, Series, SeriesKey, Shard};
 
 use crate::balance::Endpoints;
+use crate::circuit::Circuits;
 
 use super::channel::{Channel, ChannelCounts};
 
@@ -31,6 +32,8 @@ pub struct Metrics {
     channels: [Arc<ChannelCounts>; 2],
     /// How the endpoints of backends that have several stand.
     pub(crate) endpoints: Arc<Endpoints>,
+    /// What backends with bounds are given.
+    pub(crate) circuits: Circuits,
     /// Values the control plane sets.
     pub control: Control,
 }
@@ -54,6 +57,7 @@ impl Metrics {
             revisions: (0..workers).map(|_| Revision::default()).collect(),
             channels,
             endpoints: Arc::default(),
+            circuits: Circuits::default(),
             control: Control::default(),
         })
     }

@@ -11,6 +11,7 @@ use http_body::Frame;
 use hyper::rt::Write;
 
 use super::head;
+use crate::circuit::Place;
 use crate::flat::FlatIo;
 use crate::h1::{Decoder, KnownNames, Lines, Malformed, ReadBuffer, RelayError};
 use crate::socket::Socket;
@@ -28,15 +29,18 @@ pub(crate) struct Connection {
     /// The fields of the last head.
     pub(crate) lines: Lines,
     pub(crate) names: KnownNames,
+    /// Its place among those that its backend may have.
+    _place: Option<Place>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Socket) -> Self {
+    pub(crate) fn new(stream: Socket, place: Option<Place>) -> Self {
         Self {
             io: FlatIo::new(stream),
             read: ReadBuffer::new(READ_AT_MOST),
             lines: Lines::default(),
             names: KnownNames::default(),
+            _place: place,
         }
     }
 

@@ -16,6 +16,8 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::circuit::Place;
+
 /// What a backend may send before it was asked for more: on one stream, and on all together.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -75,11 +77,14 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// Begins to speak over `io`; a task of its own goes on with it once the backend's settings have come, by which it is
-    /// known to speak HTTP/2, and how many streams it allows.
+    /// known to speak HTTP/2, and how many streams it allows. It holds its `place`.
     ///
     /// # Errors
     /// When it says something else, or ends.
-    pub(super) async fn begin(io: impl AsyncRead + AsyncWrite + Unpin + 'static) -> io::Result<Rc<Self>> {
+    pub(super) async fn begin(
+        io: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        place: Option<Place>,
+    ) -> io::Result<Rc<Self>> {
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -102,6 +107,8 @@ impl Connection {
         let pings = driver.ping_pong();
         let told = Rc::clone(&state);
         tokio::task::spawn_local(async move {
+            // Held for as long as the connection lasts.
+            let _place = place;
             tokio::select! {
                 _ = driver => {}
                 () = until_mute(pings, &told) => {}

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use tokio::sync::Semaphore;
 
 use super::ConnectError;
+use crate::circuit::Place;
 use crate::socket::Socket;
 use connection::Connection;
 pub(crate) use stream::Stream;
@@ -47,13 +48,14 @@ impl Connections {
     pub(super) async fn make(
         &self,
         dial: impl Future<Output = Result<Socket, ConnectError>>,
+        place: Option<Place>,
     ) -> Result<Stream, ConnectError> {
         // Never closed; without its permit there would be one connection more, and no harm.
         let _one_at_a_time = self.making.acquire().await;
         if let Some(stream) = self.stream() {
             return Ok(stream);
         }
-        let connection = Connection::begin(dial.await?).await.map_err(|error| {
+        let connection = Connection::begin(dial.await?, place).await.map_err(|error| {
             tracing::debug!(%error, "a backend does not speak HTTP/2");
             ConnectError::Failed
         })?;

@@ -43,6 +43,12 @@ fn endpoints(metrics: &Metrics, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     for told in &all {
         metric.encode_family(&labels(told))?.encode_gauge(&i64::from(told.ejected))?;
     }
+    let help = "What is taken of a bound of circuit_breaker";
+    let mut metric = encoder.encode_descriptor("patchgate_circuit_in_use", help, None, MetricType::Gauge)?;
+    for (backend, limit, taken) in metrics.circuits.told() {
+        let labels = [("backend", backend.to_string()), ("limit", limit.to_owned())];
+        metric.encode_family(&labels)?.encode_gauge(&i64::from(taken))?;
+    }
     let checked = || all.iter().filter(|told| told.checks != [0, 0]);
     let help = "Whether an endpoint is well, as its checks say";
     let mut metric = encoder.encode_descriptor("patchgate_endpoint_healthy", help, None, MetricType::Gauge)?;

@@ -36,7 +36,7 @@ async fn world() -> World {
     let (ours, theirs) = duplex(64 * 1024);
     let (answers, pings) = (Rc::new(Cell::new(true)), Rc::default());
     tokio::task::spawn_local(serve(theirs, Rc::clone(&answers), Rc::clone(&pings)));
-    World { connection: Connection::begin(ours).await.unwrap(), answers, pings }
+    World { connection: Connection::begin(ours, None).await.unwrap(), answers, pings }
 }
 
 fn request() -> Request<()> {
