@@ -12,8 +12,8 @@ use crate::balance::Balancing;
 use crate::mark_key::MarkSigning;
 use crate::routes::HostPattern;
 use crate::snapshot::{
-    AssignRule, BackendProtocol, CircuitBreaker, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer, Mirror,
-    PathChange, ProxyVersion, RequestMatch, Retry, Telemetry, Timeouts,
+    AssignRule, BackendProtocol, CircuitBreaker, Drain, Exposure, Fallback, HeaderRules, Hedge, Listener, LocalAnswer,
+    Mirror, PathChange, ProxyVersion, RateLimit, RequestMatch, Retry, Telemetry, Timeouts,
 };
 use crate::tls::{BackendTls, Credentials};
 
@@ -98,6 +98,8 @@ pub struct Service {
     pub proxy_protocol: Option<ProxyVersion>,
     /// How backends are spoken to under TLS; `None`: in plain text.
     pub tls: Option<Arc<BackendTls>>,
+    /// How often it may be asked.
+    pub rate_limit: Option<Arc<RateLimit>>,
     /// Bounds on what each of its backends is given at a time.
     pub circuit_breaker: Option<CircuitBreaker>,
     /// When a slow request is sent to a second endpoint.

@@ -163,6 +163,8 @@ pub struct Service {
     pub upgrades: Vec<http::HeaderValue>,
     /// How backends are spoken to under TLS; `None`: in plain text.
     pub tls: Option<Arc<BackendTls>>,
+    /// How often it may be asked.
+    pub rate_limit: Option<Arc<RateLimit>>,
     /// Bounds on what each of its backends is given at a time.
     pub circuit_breaker: Option<CircuitBreaker>,
     /// When a slow request is sent to a second endpoint.

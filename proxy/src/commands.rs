@@ -53,6 +53,7 @@ pub(crate) async fn work(worker: Rc<Worker>, inbox: &mut mpsc::UnboundedReceiver
             command = inbox.recv() => command,
             _ = sweep.tick() => {
                 worker.upstreams.sweep();
+                worker.telemetry.tidy();
                 continue;
             }
         };

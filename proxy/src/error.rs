@@ -46,6 +46,9 @@ pub(crate) enum ProxyError {
     /// No route of the configuration matches.
     #[error("no route matches")]
     NoRoute,
+    /// The service, or this client, was asked too often; the seconds after which it may be asked again.
+    #[error("asked too often")]
+    RateLimited(u32),
     /// Checks say that no endpoint of the backend is well.
     #[error("no endpoint of the backend is healthy")]
     NoHealthyEndpoint,
@@ -112,6 +115,7 @@ impl ProxyError {
             Self::VersionUnsupported => "version_unsupported",
             Self::TooManyHeaders => "too_many_headers",
             Self::NoRoute => "no_route",
+            Self::RateLimited(_) => "rate_limited",
             Self::NoHealthyEndpoint => "no_healthy_endpoint",
             Self::Overflow => "overflow",
             Self::ConnectFailed => "upstream_connect_failed",
@@ -146,6 +150,7 @@ impl ProxyError {
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoHealthyEndpoint
             | Self::ConnectFailed
             | Self::TlsFailed
@@ -186,7 +191,22 @@ impl ProxyError {
             | Self::UpstreamSwitched
             | Self::FirstByteTimeout
             | Self::TotalTimeout => Origin::Upstream,
-            Self::Overflow | Self::Draining | Self::Withdrawn | Self::Abandoned | Self::Panicked => Origin::Internal,
+            Self::RateLimited(_)
+            | Self::Overflow
+            | Self::Draining
+            | Self::Withdrawn
+            | Self::Abandoned
+            | Self::Panicked => Origin::Internal,
+        }
+    }
+
+    /// Seconds after which it may be tried again, if that is known (RFC 9110 §10.2.3).
+    #[must_use]
+    pub(crate) const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited(seconds) => Some(seconds),
+            Self::Overflow => Some(1),
+            _ => None,
         }
     }
 

@@ -50,6 +50,7 @@ mod connection;
 pub mod trust;
 
 // 4 route
+mod rate_limit;
 mod route;
 
 // 5 rollout

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -139,6 +139,9 @@ fn answer(exchange: &Rc<Exchange>, error: ProxyError) -> Option<Committed<Respon
     let headers = head.headers_mut();
     if let Some(id) = &facts.request_id {
         headers.insert(REQUEST_ID, id.clone());
+    }
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, seconds.into());
     }
     if facts.version != Version::HTTP_2 && (error.closes() || exchange.worker().is_draining()) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -78,6 +78,7 @@ impl<'m> Compiler<'m> {
             hedge: service.hedge.clone().map(Arc::new),
             tls: service.tls.clone(),
             protocol: service.protocol,
+            rate_limit: service.rate_limit.clone(),
             circuit_breaker: service.circuit_breaker,
             proxy_protocol: service.proxy_protocol,
             mirror: service.mirror.clone().map(Arc::new),

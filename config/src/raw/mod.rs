@@ -5,6 +5,7 @@
 
 mod admin;
 mod listener;
+mod rate_limit;
 pub(crate) mod read;
 mod rollout;
 mod route;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 
 pub(crate) use admin::{Admin, AdminLimits, Auth, Store};
 pub(crate) use listener::{Carrier, Forwarded, Headers, Limits, Listener, ProxyProtocol, Trust};
+pub(crate) use rate_limit::{ClientRate, RateLimit};
 pub(crate) use rollout::{
     Approval, AssignRule, Condition, ConsistencyGate, ErrorRateGate, Gates, LatencyGate, OnFail, OnWithdraw, Patch,
     PatchRef, PercentRule, RequestRule, Rollout, Stage,
@@ -25,8 +27,8 @@ pub(crate) use rollout::{
 pub(crate) use route::{DirectResponse, LocalRoute, Redirect, Route, Scheme};
 use scalar::{Duration, Workers};
 pub(crate) use service::{
-    BackendProtocol, Backoff, CircuitBreaker, Fallback, HeaderChange, HeaderChanges, HeaderRules, HealthCheck, Hedge, HttpCheck,
-    LoadBalancing, Mirror, OutlierEjection, Policy, ProxyVersion, Retry, Service, Stable, Timeouts,
+    BackendProtocol, Backoff, CircuitBreaker, Fallback, HeaderChange, HeaderChanges, HeaderRules, HealthCheck, Hedge,
+    HttpCheck, LoadBalancing, Mirror, OutlierEjection, Policy, ProxyVersion, Retry, Service, Stable, Timeouts,
 };
 pub(crate) use telemetry::{Otlp, Protocol, RandomFlag, SignMarks, Telemetry, Trace};
 

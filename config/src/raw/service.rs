@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::rate_limit::RateLimit;
 use super::route::Route;
 use super::scalar::{ByteSize, Duration, HedgeAfter, Percent, Share};
 use super::tls::BackendTls;
@@ -38,6 +39,8 @@ pub(crate) struct Service {
     /// `health_check`.
     #[schemars(extend("default" = "50%"))]
     pub(crate) panic_threshold: Option<Percent>,
+    /// How often it may be asked. Absent: as often as anybody likes.
+    pub(crate) rate_limit: Option<RateLimit>,
     /// Bounds on what each backend, a hot-fix too, is given at a time by the whole process. Absent: none.
     pub(crate) circuit_breaker: Option<CircuitBreaker>,
     /// When a request is sent again. Absent: only what its backend cannot have acted on.

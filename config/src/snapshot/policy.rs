@@ -2,11 +2,12 @@
 //! their heads is changed.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::Exposure;
+use super::{Exposure, StickyKey};
 
 /// When a request is sent again.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,26 @@ pub enum RetryOn {
     Reset,
     /// A status from 500 to 599.
     Status(StatusCode),
+}
+
+/// How often a service may be asked, by everybody together and by each client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateLimit {
+    /// By everybody.
+    pub all: Option<Rate>,
+    /// By each client, and what makes it one.
+    pub clients: Option<(Rate, StickyKey)>,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// So many tokens come,
+    pub requests: NonZeroU32,
+    /// in this time; not zero.
+    pub per: Duration,
+    /// The most that there are.
+    pub burst: NonZeroU32,
 }
 
 /// Bounds on what each backend of a service is given at a time, over all workers; `None`: there is none.

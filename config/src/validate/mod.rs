@@ -9,6 +9,7 @@ mod files;
 mod headers;
 mod listener;
 mod names;
+mod rate_limit;
 mod rollout;
 mod route;
 mod service;

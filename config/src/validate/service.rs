@@ -1,5 +1,6 @@
 //! `services`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -8,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use super::balance::{balancing, circuit_breaker};
 use super::headers::header_rules;
 use super::names::unique;
+use super::rate_limit::rate_limit;
 use super::route::route;
 use super::tls;
 use super::values::{count, each, endpoints, name, non_zero, not_empty, optional, required, room, seconds, text};
@@ -18,7 +20,8 @@ use crate::raw;
 use crate::raw::scalar::{HedgeAfter, Share};
 use crate::rules;
 use crate::snapshot::{
-    BackendProtocol, CircuitBreaker, Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry, RetryOn, Timeouts,
+    BackendProtocol, CircuitBreaker, Exposure, Fallback, HeaderRules, Hedge, Mirror, MirrorHost, ProxyVersion, Retry,
+    RetryOn, Timeouts,
 };
 
 /// Pause before the first retry, and the most that it grows to.
@@ -54,6 +57,7 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
         .and_then(|raw| stable(raw, &at.key("stable"), problems));
     let timeouts = timeouts(raw.timeouts.as_ref(), &at.key("timeouts"), problems);
     let balancing = balancing(raw, at, problems);
+    let rates = optional(raw.rate_limit.as_ref(), |raw| rate_limit(raw, &at.key("rate_limit"), problems));
     let breaker =
         optional(raw.circuit_breaker.as_ref(), |raw| circuit_breaker(raw, &at.key("circuit_breaker"), problems));
     let retry = optional(raw.retry.as_ref(), |raw| retry(raw, &at.key("retry"), problems));
@@ -88,6 +92,7 @@ fn service(raw: &raw::Service, files: Files<'_>, at: &Path<'_>, problems: &mut P
             raw::ProxyVersion::V2 => ProxyVersion::V2,
         }),
         tls: tls?,
+        rate_limit: rates?.map(Arc::new),
         // Bounds that bound nothing are none.
         circuit_breaker: breaker?.filter(|breaker| *breaker != CircuitBreaker::default()),
         hedge: hedge?,

@@ -15,7 +15,7 @@ use crate::step::{Stop, step_layer};
 pub(crate) use redirect::{is_secure, location};
 
 step_layer! {
-    /// Finds the route, or answers: 404, or what the route says.
+    /// Finds the route, or answers: 404, 429, or what the route says.
     RouteLayer, Route: Admitted => Routed, find
 }
 
@@ -36,6 +36,9 @@ fn find(call: Call<Admitted>) -> Result<Call<Routed>, Stop> {
     exchange.total_at.set(exchange.started + total);
     facts.service = Some(service);
     drop(facts);
+    if let Some(limits) = exchange.snapshot.rate_limits(service) {
+        limits.check(exchange, &call.head.headers)?;
+    }
     Ok(call.advance(|admitted| Routed { admitted, service }))
 }
 

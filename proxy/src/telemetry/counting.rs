@@ -65,6 +65,10 @@ impl WorkerTelemetry {
         self.counters.add_as(Count::Ejections, reason);
     }
 
+    pub(crate) fn rate_limited(&self, limit: &str) {
+        self.counters.add_as(Count::RateLimited, limit);
+    }
+
     pub(crate) fn overflowed(&self, limit: &str) {
         self.counters.add_as(Count::Overflows, limit);
     }

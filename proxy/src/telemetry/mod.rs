@@ -30,7 +30,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::balance::Endpoints;
-use crate::circuit::Circuits;
 use crate::commit::Contender;
 use crate::commit::ledger::{Cause, End};
 use crate::exchange::{Exchange, Facts, Finish};
@@ -243,9 +242,16 @@ impl WorkerTelemetry {
         &self.metrics.endpoints
     }
 
-    /// What backends with bounds are given.
-    pub(crate) fn circuits(&self) -> &Circuits {
-        &self.metrics.circuits
+    /// Forgets what nobody needs any more; one worker does it for all.
+    pub(crate) fn tidy(&self) {
+        if self.index == 0 {
+            self.metrics.rate_limits.tidy();
+        }
+    }
+
+    /// What is told of the whole process.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The counts of a rollout's canary requests, and this worker's index in them.

@@ -17,6 +17,7 @@ use crate::forward::Outbound;
 use crate::forward::hedge::Hedging;
 use crate::forward::mirror::Mirroring;
 use crate::forward::retry::Budget;
+use crate::rate_limit::RateLimits;
 use crate::rollout::Track;
 use crate::rollout::follow::Thresholds;
 use crate::telemetry::metrics::{Series, SeriesKey};
@@ -32,6 +33,8 @@ pub(crate) struct WorkerSnapshot {
     backends: Vec<BackendState>,
     /// Of the services that have a policy of retries.
     budgets: Budgets,
+    /// By service, of those that may not be asked as often as anybody likes.
+    rate_limits: Vec<Option<Arc<RateLimits>>>,
     /// By service, of those that have a mirror.
     mirrors: Vec<Option<Mirroring>>,
     /// What spans have in common.
@@ -75,7 +78,7 @@ impl WorkerSnapshot {
                 mark: OnceCell::new(),
                 series: Default::default(),
                 hedging: service.hedge.is_some().then(|| hedging(&backend.name)),
-                circuit: service.circuit_breaker.map(|limits| telemetry.circuits().of(&backend.name, &limits)),
+                circuit: service.circuit_breaker.map(|limits| telemetry.metrics().circuits.of(&backend.name, &limits)),
                 canary: None,
             }
         });
@@ -90,7 +93,12 @@ impl WorkerSnapshot {
             let mirror = service.mirror.as_ref()?;
             Some(Mirroring::new(upstreams.pools(service, &mirror.endpoints)))
         });
+        let rate_limits = config
+            .services
+            .iter()
+            .map(|service| Some(telemetry.metrics().rate_limits.of(&service.name, service.rate_limit.as_deref()?)));
         Self {
+            rate_limits: rate_limits.collect(),
             mirrors: mirrors.collect(),
             thresholds: Thresholds::of(&config.telemetry),
             blocks: Blocks::new(&config),
@@ -109,6 +117,11 @@ impl WorkerSnapshot {
             HeaderValue::from_str(&text).ok()
         });
         value.clone()
+    }
+
+    /// How often a service may be asked.
+    pub(crate) fn rate_limits(&self, service: ServiceId) -> Option<&RateLimits> {
+        self.rate_limits[service.0 as usize].as_deref()
     }
 
     /// A service's policy of retries, and its budget.

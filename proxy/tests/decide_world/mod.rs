@@ -95,6 +95,7 @@ fn service(name: &str, stable: u32) -> Service {
         protocol: BackendProtocol::Http1,
         proxy_protocol: None,
         tls: None,
+        rate_limit: None,
         circuit_breaker: None,
         rollouts: vec![],
     }

@@ -24,6 +24,7 @@ mod listeners;
 mod mirrors;
 mod policy;
 mod proxy_protocol;
+mod rate_limits;
 mod recent;
 mod retry;
 mod routes;

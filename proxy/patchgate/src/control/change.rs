@@ -89,6 +89,7 @@ fn parts(service: &Service) -> Vec<Part> {
         part("outlier_ejection", &service.balancing.ejection),
         part("health_check", &service.balancing.health_check),
         part("panic_threshold", &service.balancing.panic_threshold),
+        part("rate_limit", &service.rate_limit),
         part("circuit_breaker", &service.circuit_breaker),
         part("retry", &service.retry),
         part("hedge", &service.hedge),

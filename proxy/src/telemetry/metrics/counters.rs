@@ -79,6 +79,8 @@ families! {
         Some("reason"), &["budget", "shifting", "fallback"];
     Ejections: "patchgate_endpoint_ejections", "Endpoints left out for a while, by reason.",
         Some("reason"), &["consecutive_failures"];
+    RateLimited: "patchgate_rate_limited", "Requests answered 429, by whose bucket was empty.",
+        Some("limit"), &["client", "service"];
     Overflows: "patchgate_circuit_overflows", "Requests answered 503 for a bound of circuit_breaker, by which.",
         Some("limit"), &["requests", "pending", "connections"];
     Mirrors: "patchgate_mirrors", "Requests sent to a mirror, too, by what became of that.",

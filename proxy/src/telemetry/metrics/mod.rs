@@ -18,6 +18,7 @@ pub use series::{BOUNDS, ExemplarOf, HistogramSum, Series, SeriesKey, Shard};
 
 use crate::balance::Endpoints;
 use crate::circuit::Circuits;
+use crate::rate_limit::AllRateLimits;
 
 use super::channel::{Channel, ChannelCounts};
 
@@ -34,6 +35,8 @@ pub struct Metrics {
     pub(crate) endpoints: Arc<Endpoints>,
     /// What backends with bounds are given.
     pub(crate) circuits: Circuits,
+    /// How often services may be asked.
+    pub(crate) rate_limits: AllRateLimits,
     /// Values the control plane sets.
     pub control: Control,
 }
@@ -58,6 +61,7 @@ impl Metrics {
             channels,
             endpoints: Arc::default(),
             circuits: Circuits::default(),
+            rate_limits: AllRateLimits::default(),
             control: Control::default(),
         })
     }
