@@ -263,6 +263,10 @@ fn every_example_in_the_repository_is_accepted() {
     let mut seen = 0;
     for entry in std::fs::read_dir(workspace().join("docs/examples")).expect("there are examples") {
         let file = entry.unwrap().path();
+        // A chart is tested as one.
+        if file.is_dir() {
+            continue;
+        }
         let output = patchgate(&["check", "-c", file.to_str().unwrap()]);
         assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stdout));
         seen += 1;
