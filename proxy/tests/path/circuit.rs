@@ -95,8 +95,11 @@ fn those_that_wait_have_their_turn_in_order_and_the_rest_does_not_wait() {
     let gateway = gateway(upstream.address, upstream.address, limits);
     let mut first = send(&gateway);
     started(&gateway, 1);
-    let mut waiting = [send(&gateway), send(&gateway)];
-    pending(&gateway, 2);
+    let mut waiting = Vec::new();
+    for count in 1..=2 {
+        waiting.push(send(&gateway));
+        pending(&gateway, count);
+    }
     assert!(is_overflow(&gateway.get("/", &[])));
     assert_eq!(gateway.sum(Count::AttemptsStarted), 1);
     assert_eq!(gateway.count(Count::Overflows, "pending"), 1);
