@@ -49,7 +49,11 @@ fn http2_backend() -> Http2Upstream {
 
 /// The same over HTTP/1.1, trailers in chunks.
 fn http1_backend() -> RawUpstream {
-    RawUpstream::start(|_, mut stream| while serve(&mut stream).is_some() {})
+    RawUpstream::start(|_, mut stream| {
+        // Head and body leave in two writes.
+        stream.set_nodelay(true).unwrap();
+        while serve(&mut stream).is_some() {}
+    })
 }
 
 fn serve(stream: &mut std::net::TcpStream) -> Option<()> {
