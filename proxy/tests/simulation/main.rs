@@ -60,9 +60,9 @@ fn run(seed: u64, snapshots: &mut Snapshots, traced: bool) -> Ran {
     })
 }
 
-/// What no seed draws: upgrades, stops, withdrawals, panics, services that slow down as a whole.
+/// What no seed draws: upgrades, stops, withdrawals, panics, services that slow down as a whole, HTTP/2, bounds.
 fn is_out_of_reach(name: &str) -> bool {
-    [" upgrade", " drain", " withdrawn", " panic", " reclaimed", " late", " shifting"]
+    [" upgrade", " drain", " withdrawn", " panic", " reclaimed", " late", " shifting", " refused_stream", " circuit"]
         .iter()
         .any(|end| name.ends_with(end))
 }
