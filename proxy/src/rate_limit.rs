@@ -3,13 +3,15 @@
 //! Only services with a policy have a [`RateLimits`]; the requests of all others pass without a look at it. Buckets stay
 //! over reloads for as long as their policy does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::state::keyed::HashMapStateStore;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 use http::HeaderMap;
 use patchgate_config::snapshot::{Rate, RateLimit, StickyKey};
@@ -28,7 +30,7 @@ const ALL_OTHERS: u128 = 0;
 /// An IPv6 client is whoever has this much of an address: a household or a machine gets that many bits.
 const IPV6_CLIENT: u32 = 64;
 
-type Clients = RateLimiter<u128, HashMapStateStore<u128>, DefaultClock>;
+type Clients = RateLimiter<u128, Buckets, DefaultClock>;
 
 /// Those of all services that have a policy.
 #[derive(Debug, Default)]
@@ -43,6 +45,11 @@ pub(crate) struct RateLimits {
     /// Nobody knows it, so that nobody can make his key another's.
     seed: u64,
 }
+
+/// Clients' buckets, at most [`MAX_CLIENTS`] and that of all others: whoever sends ever new keys shares one, and takes
+/// nobody's who is known.
+#[derive(Debug, Default)]
+struct Buckets(Mutex<HashMap<u128, Nanos>>);
 
 impl AllRateLimits {
     /// That of a service; the same for as long as somebody holds it and the policy stays.
@@ -68,7 +75,10 @@ impl RateLimits {
     fn new(policy: RateLimit) -> Self {
         Self {
             all: policy.all.map(|rate| RateLimiter::direct(quota(rate))),
-            clients: policy.clients.as_ref().map(|(rate, _)| RateLimiter::hashmap(quota(*rate))),
+            clients: policy
+                .clients
+                .as_ref()
+                .map(|(rate, _)| RateLimiter::new(quota(*rate), Buckets::default(), DefaultClock::default())),
             seed: fastrand::u64(..),
             policy,
         }
@@ -85,7 +95,7 @@ impl RateLimits {
         };
         if let (Some(clients), Some((_, key))) = (&self.clients, &self.policy.clients) {
             let key = self.key_of(key, headers, exchange.connection.peer.ip());
-            clients.check_key(&self.with_room(clients, key)).map_err(|until| refuse("client", wait(&until)))?;
+            clients.check_key(&key).map_err(|until| refuse("client", wait(&until)))?;
         }
         match &self.all {
             Some(all) => all.check().map_err(|until| refuse("service", wait(&until))),
@@ -104,16 +114,51 @@ impl RateLimits {
         }
     }
 
-    /// The key, or that of all others if there are too many.
-    fn with_room(&self, clients: &Clients, key: u128) -> u128 {
-        if clients.len() < MAX_CLIENTS { key } else { ALL_OTHERS }
-    }
-
     fn tidy(&self) {
         if let Some(clients) = &self.clients {
             clients.retain_recent();
             clients.shrink_to_fit();
         }
+    }
+}
+
+impl Buckets {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u128, Nanos>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for Buckets {
+    type Key = u128;
+
+    fn measure_and_replace<T, F, E>(&self, key: &u128, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut buckets = self.lock();
+        let has_room = buckets.len() < MAX_CLIENTS || buckets.contains_key(key);
+        let key = if has_room { *key } else { ALL_OTHERS };
+        let (outcome, level) = measure(buckets.get(&key).copied())?;
+        buckets.insert(key, level);
+        Ok(outcome)
+    }
+}
+
+impl ShrinkableKeyedStateStore<u128> for Buckets {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.lock().retain(|_, level| *level > drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.lock().shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 }
 
@@ -170,16 +215,31 @@ mod tests {
     }
 
     #[test]
-    fn more_clients_than_there_is_room_for_share_one_and_are_forgotten_by_and_by() {
+    fn ever_new_clients_share_a_bucket_and_take_nobodys_who_is_known() {
         let limits = limits(StickyKey::ClientAddress);
         let clients = limits.clients.as_ref().unwrap();
         for key in 1..=MAX_CLIENTS as u128 {
-            assert!(clients.check_key(&limits.with_room(clients, key)).is_ok());
+            assert!(clients.check_key(&key).is_ok());
         }
-        assert_eq!(limits.with_room(clients, 7 << 64), ALL_OTHERS);
-        assert_eq!(clients.len(), MAX_CLIENTS);
+        let strangers = (1..=3).map(|nth| clients.check_key(&(nth << 64)).is_ok());
+        assert_eq!(strangers.collect::<Vec<_>>(), [true, true, false], "one bucket of two tokens");
+        assert!(clients.check_key(&7).is_ok(), "its second token");
+        assert!(clients.check_key(&7).is_err());
+        assert_eq!(clients.len(), MAX_CLIENTS + 1);
         limits.tidy();
-        assert_eq!(clients.len(), MAX_CLIENTS, "none has rested for long enough");
+        assert_eq!(clients.len(), MAX_CLIENTS + 1, "none is full again");
+    }
+
+    #[test]
+    fn a_client_whose_bucket_is_full_again_is_forgotten() {
+        let rate = Rate { requests: NonZeroU32::MAX, per: Duration::from_nanos(1), burst: NonZeroU32::MIN };
+        let limits = RateLimits::new(RateLimit { all: None, clients: Some((rate, StickyKey::ClientAddress)) });
+        let clients = limits.clients.as_ref().unwrap();
+        assert!(clients.check_key(&1).is_ok() && clients.len() == 1);
+        // A nanosecond later it is.
+        while clients.len() > 0 {
+            limits.tidy();
+        }
     }
 
     #[test]

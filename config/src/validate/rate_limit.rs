@@ -1,6 +1,7 @@
 //! `services[].rate_limit`.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use super::rollout::sticky_key;
 use super::values::{non_zero, optional, required, seconds};
@@ -8,6 +9,9 @@ use crate::problem::{Path, Problems};
 use crate::raw::{self, scalar};
 use crate::rules;
 use crate::snapshot::{Rate, RateLimit, StickyKey};
+
+/// Most time that a bucket may take to be full again.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(super) fn rate_limit(raw: &raw::RateLimit, at: &Path<'_>, problems: &mut Problems) -> Option<RateLimit> {
     if raw.requests.is_none() && raw.clients.is_none() {
@@ -48,5 +52,11 @@ fn rate(
         number
     };
     let (requests, burst) = (number("requests", requests), number("burst", burst.unwrap_or(requests)));
-    Some(Rate { requests: requests?, per: per?, burst: burst? })
+    let rate = Rate { requests: requests?, per: per?, burst: burst? };
+    if (rate.per / rate.requests.get()).saturating_mul(rate.burst.get()) > LONGEST {
+        let help = "write a smaller `burst`, or a shorter `per`";
+        problems.at(&rules::OUT_OF_RANGE, at, "the burst would take more than a year to come back", help);
+        return None;
+    }
+    Some(rate)
 }
