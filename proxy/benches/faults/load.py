@@ -43,6 +43,7 @@ class Load:
         self.size, self.pause = size, pause
         self.tally, self.stopped, self.ending = Tally(), False, False
         self.tasks = []
+        self.under_way = {}  # number: since when
 
     async def __aenter__(self):
         self.tasks = [asyncio.create_task(self.client()) for _ in range(self.clients)]
@@ -71,13 +72,13 @@ class Load:
             post = bool(self.post_every) and number % self.post_every == 0
             marked = bool(self.mark_every) and number % self.mark_every == 0
             self.tally.sent += 1
-            begun = time.monotonic()
+            self.under_way[number] = time.monotonic()
             try:
                 keep = await asyncio.wait_for(self.exchange(*connection, number, post, marked), 60)
             except (ConnectionError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
                 self.tally.failures[type(error).__name__] += 1
                 keep = False
-            self.tally.took.append(time.monotonic() - begun)
+            self.tally.took.append(time.monotonic() - self.under_way.pop(number))
             if not keep:
                 connection[1].close()
                 connection = None
@@ -108,6 +109,12 @@ class Load:
             if post:
                 self.tally.posts_answered.add(number)
         return fields.get("connection", "").lower() != "close"
+
+    async def turn_over(self):
+        """Until all requests that are under way now have ended."""
+        now = time.monotonic()
+        while any(begun < now for begun in self.under_way.values()):
+            await asyncio.sleep(0.02)
 
     async def wait_for(self, more):
         """Until so many more requests have ended."""

@@ -77,7 +77,7 @@ async def frozen(world):
         while not gateway.metrics()["patchgate_endpoint_ejected"]:
             await load.wait_for(100)
         failed = load.tally.failed
-        await asyncio.sleep(2.5)
+        await load.turn_over()
         waited = load.tally.failed
         await load.wait_for(4000)
         after = load.tally.failed - waited
@@ -156,7 +156,12 @@ async def slow_readers(world):
             await asyncio.sleep(0.02)
         await load.wait_for(2000)
         grown = gateway.rss() - before
-        await asyncio.sleep(5)
+        for _ in range(600):
+            metrics = gateway.metrics()
+            opened, closed = (metrics[f"patchgate_connections_{what}_total"] for what in ("opened", "closed"))
+            if opened - closed <= load.clients:
+                break
+            await asyncio.sleep(0.05)
         cut = sum(1 for client in slow if is_cut(client))
     for client in slow:
         client.close()

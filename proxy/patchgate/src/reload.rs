@@ -1,4 +1,5 @@
-//! From a change of the configuration file, or of a certificate that it names, to the snapshot in force, or to one line that says why not.
+//! From a change of the configuration file, or of a file that it names, to the snapshot in force, or to one line that
+//! says why not.
 //!
 //! Watches folders rather than the file: editors replace files by renaming, and Kubernetes swaps the `..data` symlink
 //! beside the one that is mounted, so that the file itself never changes.

@@ -10,22 +10,10 @@ use patchgate_proxy::telemetry::metrics::Count;
 use patchgate_testkit::eventually;
 use patchgate_testkit::upstream::{Upstream, named_answer};
 
-use super::Running;
+use super::{Running, service};
 
 fn config(endpoints: &[SocketAddr], more: &str) -> String {
-    let endpoints: Vec<_> = endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
-    format!(
-        r#"
-listeners: [{{ name: web, address: "127.0.0.1:0" }}]
-services:
-  - name: shop
-    routes: [{{ path_prefix: / }}]
-    stable: {{ version: v1, endpoints: [{}] }}
-    {more}
-telemetry: {{ sampling: {{ default: 0 }} }}
-"#,
-        endpoints.join(", ")
-    )
+    service(endpoints, more) + "telemetry: { sampling: { default: 0 } }\n"
 }
 
 fn dead() -> SocketAddr {

@@ -1,7 +1,7 @@
 //! Bounds on what a backend is given: who waits, and who is refused at once.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use patchgate_testkit::client::{Client, Reply};
 use patchgate_testkit::eventually;
 use patchgate_testkit::upstream::{RawUpstream, Upstream, read_head};
 
-use super::{MARKED, Running};
+use super::{MARKED, Running, hot_fix, service};
 
 /// A backend that answers one request for each word that it is given.
 fn slow() -> (RawUpstream, mpsc::Sender<()>) {
@@ -29,20 +29,9 @@ fn slow() -> (RawUpstream, mpsc::Sender<()>) {
     (upstream, go)
 }
 
-fn gateway(stable: std::net::SocketAddr, hot_fix: std::net::SocketAddr, service: &str) -> Running {
-    Running::start(&format!(
-        r#"
-listeners: [{{ name: web, address: "127.0.0.1:0" }}]
-services:
-  - name: shop
-    routes: [{{ path_prefix: / }}]
-    stable: {{ version: v1, endpoints: ["{stable}"] }}
-    timeouts: {{ first_byte: 20s }}
-    {service}
-rollouts:
-  - {{ name: fix, service: shop, version: v2, group: lane, endpoints: ["{hot_fix}"], stages: [{{ percent: 0 }}] }}
-"#
-    ))
+fn gateway(stable: SocketAddr, fix: SocketAddr, policy: &str) -> Running {
+    let policy = format!("timeouts: {{ first_byte: 20s }}\n    {policy}");
+    Running::start(&(service(&[stable], &policy) + &hot_fix(fix)))
 }
 
 /// A request whose answer is not waited for.

@@ -14,7 +14,7 @@ use patchgate_testkit::eventually;
 use patchgate_testkit::pki::Authority;
 use patchgate_testkit::upstream::{Upstream, named_answer};
 
-use super::{MARKED, Running};
+use super::{MARKED, Running, hot_fix, service};
 
 /// Quick, so that tests need not wait; three in a row make it ill, two well.
 const QUICK: &str = "interval: 10ms, timeout: 2s";
@@ -35,23 +35,8 @@ fn patient(name: &'static str) -> (Upstream, Arc<AtomicBool>) {
     (upstream, well)
 }
 
-fn config(endpoints: &[SocketAddr], hot_fix: SocketAddr, service: &str) -> String {
-    let endpoints: Vec<_> = endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
-    format!(
-        r#"
-listeners: [{{ name: web, address: "127.0.0.1:0" }}]
-services:
-  - name: shop
-    routes: [{{ path_prefix: / }}]
-    stable: {{ version: v1, endpoints: [{}] }}
-    load_balancing: {{ policy: round_robin }}
-    {service}
-rollouts:
-  - {{ name: fix, service: shop, version: v2, group: lane, endpoints: ["{hot_fix}"], stages: [{{ percent: 0 }}] }}
-telemetry: {{ sampling: {{ default: 0 }} }}
-"#,
-        endpoints.join(", ")
-    )
+fn config(endpoints: &[SocketAddr], fix: SocketAddr, policy: &str) -> String {
+    service(endpoints, &format!("load_balancing: {{ policy: round_robin }}\n    {policy}")) + &hot_fix(fix)
 }
 
 fn http(more: &str) -> String {

@@ -72,6 +72,30 @@ fn snapshot_of(config: &str, revision: u64) -> Arc<Snapshot> {
     Arc::new(compile(&loaded.model, &RolloutTable::from_model(&loaded.model), revision))
 }
 
+/// A configuration of one service at these endpoints, with `more` fields; top-level ones may follow.
+fn service(endpoints: &[SocketAddr], more: &str) -> String {
+    let endpoints: Vec<_> = endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
+    format!(
+        r#"
+listeners: [{{ name: web, address: "127.0.0.1:0" }}]
+services:
+  - name: shop
+    routes: [{{ path_prefix: / }}]
+    stable: {{ version: v1, endpoints: [{}] }}
+    {more}
+"#,
+        endpoints.join(", ")
+    )
+}
+
+/// A hot-fix of that service, of group `lane` and version `v2`.
+fn hot_fix(endpoint: SocketAddr) -> String {
+    format!(
+        "rollouts: [{{ name: fix, service: shop, version: v2, group: lane, endpoints: [\"{endpoint}\"], \
+         stages: [{{ percent: 0 }}] }}]\n"
+    )
+}
+
 impl Running {
     fn start(config: &str) -> Self {
         let snapshot = snapshot(config);

@@ -3,20 +3,10 @@
 use patchgate_proxy::telemetry::metrics::Count;
 use patchgate_testkit::upstream::Upstream;
 
-use super::Running;
+use super::{Running, service};
 
 fn config(upstream: &Upstream, limit: &str) -> String {
-    format!(
-        r#"
-listeners: [{{ name: web, address: "127.0.0.1:0" }}]
-services:
-  - name: shop
-    routes: [{{ path_prefix: / }}]
-    stable: {{ version: v1, endpoints: ["{}"] }}
-    {limit}
-"#,
-        upstream.address
-    )
+    service(&[upstream.address], limit)
 }
 
 fn statuses(gateway: &Running, fields: &[(&str, &str)], times: usize) -> Vec<u16> {

@@ -10,7 +10,7 @@ use patchgate_testkit::pki::{self, Authority, Flaw, Issued};
 use patchgate_testkit::upstream::{RawUpstream, Upstream, read_head};
 use rustls::{HandshakeKind, ServerConfig};
 
-use super::Running;
+use super::{Running, service};
 
 /// What backends noted of their connections.
 #[derive(Debug, Default)]
@@ -48,19 +48,8 @@ fn backend(config: ServerConfig) -> (RawUpstream, Arc<Noted>) {
     (upstream, noted)
 }
 
-fn gateway(endpoint: SocketAddr, tls: &str, service: &str) -> Running {
-    Running::start(&format!(
-        r#"
-workers: 1
-listeners: [{{ name: web, address: "127.0.0.1:0" }}]
-services:
-  - name: shop
-    routes: [{{ path_prefix: / }}]
-    stable: {{ version: v1, endpoints: ["{endpoint}"] }}
-    tls: {{ {tls} }}
-    {service}
-"#
-    ))
+fn gateway(endpoint: SocketAddr, tls: &str, more: &str) -> Running {
+    Running::start(&service(&[endpoint], &format!("tls: {{ {tls} }}\n    {more}")))
 }
 
 /// Status and text of an answer through a gateway whose `tls` trusts `authority`.

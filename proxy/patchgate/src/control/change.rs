@@ -99,8 +99,6 @@ fn parts(service: &Service) -> Vec<Part> {
         part("protocol", &service.protocol),
         part("proxy_protocol", &service.proxy_protocol),
         part("may_mark", &service.may_mark),
-        part("upgrades", &service.upgrades),
-        part("proxy_protocol", &service.proxy_protocol),
         part("tls", &service.tls),
     ]
 }
@@ -142,6 +140,11 @@ services:
             dry_run(&now, &next).changes,
             ["~ listener web", "- service cart", "+ service mail", "~ service shop: stable.version", "~ drain"]
         );
+        let mut names: Vec<_> = parts(&now.services[0]).into_iter().map(|(name, _)| name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "each part is told once");
         let asking = dry_run(&now, &NOW.replace("name: cart", "name: \"${PATH}\""));
         assert!(!asking.valid && asking.problems[0].contains("sees nothing of"), "{asking:?}");
         let certificate =
