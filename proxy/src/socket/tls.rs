@@ -21,16 +21,13 @@ pub(crate) struct TlsSocket {
     taken: usize,
 }
 
-/// Why a client's handshake failed, with its socket.
-pub(crate) type Refused = (io::Error, TcpStream);
-
 impl TlsSocket {
     /// A client's handshake.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) async fn accept(tls: &ListenerTls, stream: TcpStream) -> Result<Self, Refused> {
-        let accepted = TlsAcceptor::from(tls.config().clone()).accept(stream).into_fallible().await?;
+    pub(crate) async fn accept(tls: &ListenerTls, stream: TcpStream) -> io::Result<Self> {
+        let accepted = TlsAcceptor::from(tls.config().clone()).accept(stream).await?;
         Ok(Self { stream: TlsStream::Server(accepted), taken: 0 })
     }
 
@@ -107,7 +104,6 @@ pub(crate) fn reason(error: &io::Error) -> &'static str {
         rustls::Error::InvalidCertificate(_) => "bad_certificate",
         rustls::Error::AlertReceived(_) => "refused",
         rustls::Error::PeerIncompatible(_) | rustls::Error::NoApplicationProtocol => "incompatible",
-        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => "not_tls",
         _ => "malformed",
     }
 }

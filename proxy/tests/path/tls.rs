@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use patchgate_proxy::telemetry::metrics::Count;
-use patchgate_testkit::client::{Client, get, head};
+use patchgate_testkit::client::{Client, head};
 use patchgate_testkit::eventually;
 use patchgate_testkit::pki::{self, Authority, ClientStream, Flaw, Issued};
 use patchgate_testkit::tools::debian;
@@ -200,10 +200,14 @@ fn a_mark_is_believed_from_whoever_is_trusted_by_name() {
 fn a_client_without_tls_is_told_what_is_spoken_here() {
     let (authority, upstream) = (Authority::new(), echo());
     let gateway = gateway(&upstream, &certificates(&[&authority.server("web", &["a.test"])]), "");
-    let reply = get(gateway.address(), "/", &[]);
-    assert_eq!(reply.status, 400);
-    assert!(reply.text().contains("https://"), "{}", reply.text());
-    counted(&gateway, "not_tls", 1);
+    for (nth, field) in [(1, "short".to_owned()), (2, "x".repeat(8000))] {
+        let mut client = gateway.client();
+        client.send(head("GET", "/", &[("x-field", &field)]) + "\r\n").unwrap();
+        // Of TLS not a byte comes before it.
+        let answer = String::from_utf8(client.rest().unwrap()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("https://"), "{answer}");
+        counted(&gateway, "not_tls", nth);
+    }
 }
 
 #[test]
