@@ -235,9 +235,9 @@ mod tests {
         let rate = Rate { requests: NonZeroU32::MAX, per: Duration::from_nanos(1), burst: NonZeroU32::MIN };
         let limits = RateLimits::new(RateLimit { all: None, clients: Some((rate, StickyKey::ClientAddress)) });
         let clients = limits.clients.as_ref().unwrap();
-        assert!(clients.check_key(&1).is_ok() && clients.len() == 1);
+        assert!(clients.check_key(&1).is_ok() && !clients.is_empty());
         // A nanosecond later it is.
-        while clients.len() > 0 {
+        while !clients.is_empty() {
             limits.tidy();
         }
     }
